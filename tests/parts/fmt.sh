@@ -1,0 +1,6 @@
+# Every Rust file is formatted as rustfmt would.
+. "$(dirname "$0")/lib/check.sh"
+. "$(dirname "$0")/lib/install.sh"
+
+need_rust || { skip "rustfmt" "no Rust"; exit; }
+check "the server's code is formatted" cargo fmt --all --check
