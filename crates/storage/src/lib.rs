@@ -1,1 +1,33 @@
-//! (being written)
+//! What the server remembers: SQL written once, two engines, one stream, wake-ups, leases, migrations.
+//!
+//! Nothing here knows a Matrix rule or HTTP. Reads are one short snapshot ([`Database::read`]); writes are
+//! closures that join a group commit ([`Database::write`]); everything a client may see takes a position of
+//! the one server-wide stream ([`Tx::publish`]).
+
+pub mod append;
+mod capabilities;
+mod committer;
+mod database;
+mod driver;
+mod error;
+pub mod ids;
+pub mod jobs;
+pub mod leases;
+pub mod memory;
+mod migrations;
+mod postgres;
+mod readers;
+pub mod rooms;
+mod sqlite;
+pub mod states;
+pub mod stream;
+mod value;
+
+pub use capabilities::{Clock, Random};
+pub use committer::Tx;
+pub use database::{Database, Engine, OpenError, Options};
+pub use driver::Snapshot;
+pub use error::Error;
+pub use ids::{DeviceKey, EventKey, RoomKey, StateNo, UserKey};
+pub use stream::{Kind, Position, StreamRow, Topic};
+pub use value::{Row, Value};
