@@ -1,1 +1,10 @@
-//! (being written)
+//! What the server can do, one verb per file.
+//!
+//! A behaviour is a free function in a file named by its verb (`homeserver::rooms::join::join_room(&hs, …)`).
+//! [`Homeserver`] holds capabilities, never behaviours. Nothing here knows HTTP, SQL text or who follows the stream.
+
+mod capabilities;
+mod settings;
+
+pub use capabilities::{Homeserver, Requester, SigningKey};
+pub use settings::{RegistrationMode, Settings};

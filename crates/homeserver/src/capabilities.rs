@@ -1,0 +1,69 @@
+//! What a homeserver has: its name, keys, database, clock, randomness and settings.
+
+use std::sync::Arc;
+
+use storage::{Clock, Database, DeviceKey, Random, UserKey};
+
+use crate::Settings;
+
+/// The server's signing key (ed25519) and its id.
+#[derive(Clone)]
+pub struct SigningKey {
+    /// The version after `ed25519:`, as in `ed25519:a_1`.
+    pub version: String,
+    pub key: ed25519_dalek::SigningKey,
+}
+
+/// The capabilities that behaviours use. Shared by all requests.
+pub struct Homeserver {
+    /// The server name: the part of ids after the colon.
+    pub server_name: String,
+    pub signing_key: SigningKey,
+    pub db: Database,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub settings: Settings,
+}
+
+impl Homeserver {
+    /// Milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// A string of `length` unpredictable letters and digits (about 5.95 bits each).
+    pub fn random_string(&self, length: usize) -> String {
+        const ALPHABET: &[u8; 62] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        let mut out = String::with_capacity(length);
+        let mut bytes = [0; 64];
+        while out.len() < length {
+            self.random.fill(&mut bytes);
+            // Bytes past the largest multiple of 62 are passed over, so that each letter is equally likely.
+            let letters = bytes
+                .iter()
+                .filter(|byte| **byte < 248)
+                .map(|byte| ALPHABET[usize::from(byte % 62)]);
+            out.extend(letters.take(length - out.len()).map(char::from));
+        }
+        out
+    }
+
+    /// Whether a user id belongs to this server.
+    pub fn is_local(&self, user_id: &str) -> bool {
+        user_id
+            .split_once(':')
+            .is_some_and(|(_, name)| name == self.server_name)
+    }
+}
+
+/// Who makes a request: an account of this server, signed in on a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requester {
+    pub user: UserKey,
+    pub user_id: String,
+    pub device: DeviceKey,
+    pub device_id: String,
+    pub is_admin: bool,
+    pub is_guest: bool,
+}
