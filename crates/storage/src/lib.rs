@@ -10,6 +10,7 @@ mod committer;
 mod database;
 mod driver;
 mod error;
+pub mod events;
 pub mod ids;
 pub mod jobs;
 pub mod leases;
