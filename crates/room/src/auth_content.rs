@@ -16,7 +16,7 @@ pub enum AuthContent {
     Member(MemberContent),
     /// `m.room.power_levels`, or what is wrong with it.
     PowerLevels(Result<Box<PowerLevels>, MalformedPowerLevels>),
-    /// `m.room.join_rules`: the `join_rule`, where it is a string.
+    /// `m.room.join_rules`: the `join_rule`, where it is there; empty where it is no string.
     JoinRules(Option<Box<str>>),
     /// Any other type.
     Other,
@@ -62,7 +62,8 @@ impl AuthContent {
                 AuthContent::PowerLevels(PowerLevels::read(rules, content).map(Box::new))
             }
             "m.room.join_rules" => {
-                AuthContent::JoinRules(content.get_str("join_rule").map(Into::into))
+                let rule = content.get("join_rule");
+                AuthContent::JoinRules(rule.map(|rule| rule.as_str().unwrap_or_default().into()))
             }
             _ => AuthContent::Other,
         }

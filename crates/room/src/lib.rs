@@ -6,6 +6,7 @@
 //!
 //! Source: rooms v1 to v12, server-server API and appendices, Matrix v1.19.
 
+pub mod admit;
 pub mod auth;
 pub mod auth_content;
 pub mod canonical;
@@ -21,5 +22,6 @@ pub mod relations;
 pub mod sign;
 pub mod state;
 pub mod versions;
+pub mod visibility;
 
 pub use json::DEPTH_MAX;

@@ -83,7 +83,7 @@ impl PowerLevels {
             redact: level("redact")?,
             kick: level("kick")?,
             invite: level("invite")?,
-            notifications: read_map(rules, content, "notifications")?,
+            notifications: read_notifications(rules, content)?,
         })
     }
 }
@@ -268,6 +268,19 @@ fn read_map(
         None => Err(MalformedPowerLevels::NotAnInteger(format!("{key}.{name}"))),
     };
     map.iter().map(entry).collect()
+}
+
+/// Until version 5 no rule looks at `notifications`, so nothing in it can be wrong: what is no level is not there.
+fn read_notifications(
+    rules: &Rules,
+    content: &Object<'_>,
+) -> Result<BTreeMap<String, i64>, MalformedPowerLevels> {
+    let read = read_map(rules, content, "notifications");
+    if rules.auth.limit_notifications {
+        read
+    } else {
+        Ok(read.unwrap_or_default())
+    }
 }
 
 fn read_users(
