@@ -19,6 +19,7 @@ pub mod pdu;
 pub mod power_levels;
 pub mod redact;
 pub mod relations;
+pub mod resolve;
 pub mod sign;
 pub mod state;
 pub mod versions;
