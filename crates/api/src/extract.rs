@@ -18,6 +18,21 @@ use crate::ApiError;
 #[derive(Clone)]
 pub struct State {
     pub hs: Arc<Homeserver>,
+    /// What syncs remember between requests.
+    pub sync: Arc<sync::Sync>,
+}
+
+impl State {
+    pub fn new(hs: Arc<Homeserver>) -> Self {
+        let sync = Arc::new(sync::Sync::new(hs.db.clone()));
+        Self { hs, sync }
+    }
+}
+
+impl FromRef<State> for Arc<sync::Sync> {
+    fn from_ref(state: &State) -> Self {
+        state.sync.clone()
+    }
 }
 
 impl FromRef<State> for Arc<Homeserver> {

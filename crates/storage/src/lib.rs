@@ -22,6 +22,8 @@ pub mod rooms;
 mod sqlite;
 pub mod states;
 pub mod stream;
+pub mod sync_rooms;
+pub mod unread;
 mod value;
 
 pub use capabilities::{Clock, Random};

@@ -48,6 +48,16 @@ pub struct RoomChanges {
     pub typing: Position,
 }
 
+impl RoomChanges {
+    /// The newest change of any kind.
+    pub fn newest(&self) -> Position {
+        self.known_from
+            .max(self.events)
+            .max(self.receipts)
+            .max(self.typing)
+    }
+}
+
 struct RoomMemory {
     changes: RoomChanges,
     present: HashSet<UserKey>,
@@ -92,6 +102,26 @@ impl Memory {
     /// When each kind of change last happened in a room; None where nobody present is in it.
     pub fn room_changes(&self, room: RoomKey) -> Option<RoomChanges> {
         self.lock().rooms.get(&room).map(|room| room.changes)
+    }
+
+    /// The rooms that a user is joined to and in which something changed after a position, as far as is known; None where
+    /// the user is not held in memory.
+    pub fn rooms_changed_after(
+        &self,
+        user: UserKey,
+        after: Position,
+    ) -> Option<Vec<(RoomKey, RoomChanges)>> {
+        let state = self.lock();
+        let rooms = state.users.get(&user)?.rooms.as_ref()?;
+        let changed = rooms
+            .iter()
+            .filter(|(_, membership)| **membership == Membership::Join)
+            .filter_map(|(room, _)| Some((*room, state.rooms.get(room)?.changes)));
+        Some(
+            changed
+                .filter(|(_, changes)| changes.newest() > after)
+                .collect(),
+        )
     }
 
     /// Applies the rows of a commit of this node, after any of other nodes that lie before.

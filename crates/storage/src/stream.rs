@@ -76,6 +76,13 @@ const KINDS: [Kind; 13] = [
     Kind::Outbox,
 ];
 
+impl Kind {
+    /// The kind of a stored number; none where a newer node wrote it.
+    pub(crate) fn from_int(value: i64) -> Option<Self> {
+        KINDS.get(usize::try_from(value).ok()?).copied()
+    }
+}
+
 /// One change, as readers and followers see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamRow {
