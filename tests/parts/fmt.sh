@@ -4,3 +4,4 @@
 
 need_rust || { skip "rustfmt" "no Rust"; exit; }
 check "the server's code is formatted" cargo fmt --all --check
+check "the test clients' code is formatted" cargo fmt --manifest-path tests/clients/Cargo.toml --check

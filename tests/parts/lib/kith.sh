@@ -32,16 +32,18 @@ kith_start() {
     KITH_TEST_SECRET=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
     export KITH_TEST_SECRET
     mkdir "$KITH_RUN/data"
-    # A script of its own, so that a test client in any language can start the server again.
     {
-        echo '#!/usr/bin/env bash'
         printf 'export %q\n' \
             "KITH_SERVER_NAME=$KITH_TEST_SERVER_NAME" "KITH_PUBLIC_URL=$KITH_TEST_URL" "KITH_LISTEN=$KITH_TEST_URL" \
             "KITH_DATA_DIR=$KITH_RUN/data" "KITH_DATABASE=$database" \
             "KITH_REGISTRATION__MODE=token" "KITH_REGISTRATION__SHARED_SECRET=$KITH_TEST_SECRET" \
             "KITH_LIMITS__ENABLED=false" "KITH_FEDERATION__ENABLED=false" "$@"
-        printf 'cd %q || exit\n' "$KITH_RUN"
+    } >"$KITH_RUN/settings"
+    # A script of its own, so that a test client in any language can start the server again.
+    {
+        echo '#!/usr/bin/env bash'
         declare -f alive
+        printf 'cd %q && . ./settings || exit\n' "$KITH_RUN"
         printf 'if [ -s pid ]; then kill -KILL "$(cat pid)"; while alive "$(cat pid)"; do sleep 0.02; done; fi\n'
         printf 'setsid %q serve >>log 2>&1 </dev/null &\n' "$KITH_BINARY"
         printf 'echo $! >pid\n'
@@ -57,6 +59,17 @@ kith_start() {
     export KITH_TEST_RESTART=$KITH_RUN/restart
     at_exit kith_stop "$KITH_RUN"
     "$KITH_TEST_RESTART"
+}
+
+# kith ARGUMENT…  runs the binary's other verbs, with the settings of the newest server.
+kith() { (cd "$KITH_RUN" && . ./settings && "$KITH_BINARY" "$@"); }
+
+# kith_registration_token  makes a token that many may register with; prints it.
+kith_registration_token() {
+    local link
+    link=$(kith token new --uses 100000) || return 1
+    link=$(grep -o 'token=[A-Za-z0-9._~-]*' <<<"$link" | head -n 1)
+    [ -n "$link" ] && echo "${link#token=}"
 }
 
 # kith_stop [RUN]  ends the newest server, or the one of that directory, with SIGTERM; its log stays.
