@@ -2,30 +2,39 @@
 
 use std::sync::Arc;
 
+use room::sign::ServerKey;
 use storage::{Clock, Database, DeviceKey, Random, UserKey};
 
 use crate::Settings;
-
-/// The server's signing key (ed25519) and its id.
-#[derive(Clone)]
-pub struct SigningKey {
-    /// The version after `ed25519:`, as in `ed25519:a_1`.
-    pub version: String,
-    pub key: ed25519_dalek::SigningKey,
-}
+use crate::rooms::lane::Lanes;
 
 /// The capabilities that behaviours use. Shared by all requests.
 pub struct Homeserver {
     /// The server name: the part of ids after the colon.
     pub server_name: String,
-    pub signing_key: SigningKey,
+    /// The server's name with the key that signs its events and requests.
+    pub server_key: ServerKey,
     pub db: Database,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub settings: Settings,
+    /// Where events of our own are decided, room by room.
+    pub lanes: Lanes,
 }
 
 impl Homeserver {
+    /// A homeserver of what it is given; what it keeps in memory starts empty.
+    pub fn new(
+        server_key: ServerKey,
+        db: Database,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        settings: Settings,
+    ) -> Self {
+        let server_name = server_key.server().to_string();
+        Self { server_name, server_key, db, clock, random, settings, lanes: Lanes::default() }
+    }
+
     /// Milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()

@@ -4,7 +4,8 @@
 //! [`Homeserver`] holds capabilities, never behaviours. Nothing here knows HTTP, SQL text or who follows the stream.
 
 mod capabilities;
+pub mod rooms;
 mod settings;
 
-pub use capabilities::{Homeserver, Requester, SigningKey};
+pub use capabilities::{Homeserver, Requester};
 pub use settings::{RegistrationMode, Settings};

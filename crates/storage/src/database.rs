@@ -192,6 +192,20 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        self.submit(bytes, write).await
+    }
+
+    /// Like [`Database::write_placed`], but the write is queued at once, not when the future is first polled: writes
+    /// are committed in the order of these calls.
+    pub fn submit<T, E>(
+        &self,
+        bytes: usize,
+        write: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<(T, Vec<Position>), E>> + Send + use<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let write = Typed {
             run: write,
@@ -199,10 +213,13 @@ impl Database {
             result: None,
             reply,
         };
-        if self.0.writes.send(Box::new(write)).is_err() {
-            return Err(Error::Closed.into());
+        let queued = self.0.writes.send(Box::new(write)).is_ok();
+        async move {
+            if !queued {
+                return Err(Error::Closed.into());
+            }
+            answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
         }
-        answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
     }
 
     /// What is held in memory of who is in which room, and who waits.

@@ -31,6 +31,6 @@ pub use committer::Tx;
 pub use database::{Database, Engine, OpenError, Options};
 pub use driver::Snapshot;
 pub use error::Error;
-pub use ids::{DeviceKey, EventKey, RoomKey, StateNo, UserKey};
+pub use ids::{Counter, DeviceKey, EventKey, RoomKey, StateNo, UserKey};
 pub use stream::{Kind, Position, StreamRow, Topic};
 pub use value::{Row, Value};

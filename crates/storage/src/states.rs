@@ -4,7 +4,7 @@
 //! Past [`CHAIN_MAX`] chained entries the ancestor [`CHAIN_KEPT`] back gets a root, once, so that forking buys nobody
 //! anything. A message costs no state row; a state change one short row, and every 16th a few nodes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{Error, EventKey, Snapshot, StateNo, params};
 
@@ -302,38 +302,40 @@ pub fn load_nodes(
     root: Root,
     numbers: Option<&[StateNo]>,
 ) -> Result<HashMap<i64, Slots>, Error> {
+    load_nodes_beyond(snap, root, numbers, &HashMap::new())
+}
+
+/// Like [`load_nodes`], for a caller that holds some nodes already, which may not be written yet.
+pub fn load_nodes_beyond(
+    snap: &mut Snapshot<'_>,
+    root: Root,
+    numbers: Option<&[StateNo]>,
+    held: &HashMap<i64, Slots>,
+) -> Result<HashMap<i64, Slots>, Error> {
     let mut loaded = HashMap::new();
     if root.node == 0 {
         return Ok(loaded);
     }
+    let mut sorted = numbers.map(<[StateNo]>::to_vec);
+    if let Some(numbers) = &mut sorted {
+        numbers.sort_unstable();
+    }
     // The wanted nodes of one level, each with the first number that it covers.
     let mut level = vec![(root.node, 0)];
     for height in (1..=root.height).rev() {
-        let ids: Vec<i64> = level.iter().map(|(id, _)| *id).collect();
-        for row in snap.query(
-            "SELECT id, slots FROM state_nodes WHERE id IN ($1[])",
-            params![ids],
-        )? {
-            loaded.insert(row.int(0), decode(&row.bytes(1)));
+        let ids: Vec<i64> = level.iter().map(|(id, _)| *id).filter(|id| !held.contains_key(id)).collect();
+        if !ids.is_empty() {
+            for row in snap.query("SELECT id, slots FROM state_nodes WHERE id IN ($1[])", params![ids])? {
+                loaded.insert(row.int(0), decode(&row.bytes(1)));
+            }
         }
         let span = (WIDTH as i64).pow(height - 1);
         let mut below = Vec::new();
         for (id, first) in level {
-            let Some(slots) = loaded.get(&id) else {
-                continue;
-            };
-            for (slot, child) in slots
-                .iter()
-                .enumerate()
-                .filter(|(_, child)| height > 1 && **child != 0)
-            {
+            let Some(slots) = held.get(&id).or_else(|| loaded.get(&id)) else { continue };
+            for (slot, child) in slots.iter().enumerate().filter(|(_, child)| height > 1 && **child != 0) {
                 let start = first + slot as i64 * span;
-                let wanted = numbers.is_none_or(|numbers| {
-                    numbers
-                        .iter()
-                        .any(|no| no.0 >= start && no.0 < start + span)
-                });
-                if wanted {
+                if sorted.as_ref().is_none_or(|numbers| any_within(numbers, start, start + span)) {
                     below.push((*child, start));
                 }
             }
@@ -344,6 +346,12 @@ pub fn load_nodes(
         }
     }
     Ok(loaded)
+}
+
+/// Whether a sorted list has a number in [from, to).
+fn any_within(numbers: &[StateNo], from: i64, to: i64) -> bool {
+    let at = numbers.partition_point(|no| no.0 < from);
+    numbers.get(at).is_some_and(|no| no.0 < to)
 }
 
 fn collect(
@@ -387,8 +395,9 @@ pub fn entries_at(
     let nodes = load_nodes(snap, head.root, Some(numbers))?;
     let mut out = BTreeMap::new();
     collect(head.root.node, head.root.height, 0, &nodes, &mut out);
-    out.retain(|no, _| numbers.contains(no));
-    apply_chain(&head, &mut out, |no| numbers.contains(&no));
+    let wanted: BTreeSet<StateNo> = numbers.iter().copied().collect();
+    out.retain(|no, _| wanted.contains(no));
+    apply_chain(&head, &mut out, |no| wanted.contains(&no));
     Ok(out)
 }
 
