@@ -32,7 +32,15 @@ impl Homeserver {
         settings: Settings,
     ) -> Self {
         let server_name = server_key.server().to_string();
-        Self { server_name, server_key, db, clock, random, settings, lanes: Lanes::default() }
+        Self {
+            server_name,
+            server_key,
+            db,
+            clock,
+            random,
+            settings,
+            lanes: Lanes::default(),
+        }
     }
 
     /// Milliseconds since the Unix epoch.

@@ -197,12 +197,13 @@ impl Database {
 
     /// Like [`Database::write_placed`], but the write is queued at once, not when the future is first polled: writes
     /// are committed in the order of these calls.
-    pub fn submit<T, E>(
+    pub fn submit<T, E, W>(
         &self,
         bytes: usize,
-        write: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
-    ) -> impl Future<Output = Result<(T, Vec<Position>), E>> + Send + use<T, E>
+        write: W,
+    ) -> impl Future<Output = Result<(T, Vec<Position>), E>> + Send + use<T, E, W>
     where
+        W: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {

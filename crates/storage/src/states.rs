@@ -323,19 +323,35 @@ pub fn load_nodes_beyond(
     // The wanted nodes of one level, each with the first number that it covers.
     let mut level = vec![(root.node, 0)];
     for height in (1..=root.height).rev() {
-        let ids: Vec<i64> = level.iter().map(|(id, _)| *id).filter(|id| !held.contains_key(id)).collect();
+        let ids: Vec<i64> = level
+            .iter()
+            .map(|(id, _)| *id)
+            .filter(|id| !held.contains_key(id))
+            .collect();
         if !ids.is_empty() {
-            for row in snap.query("SELECT id, slots FROM state_nodes WHERE id IN ($1[])", params![ids])? {
+            for row in snap.query(
+                "SELECT id, slots FROM state_nodes WHERE id IN ($1[])",
+                params![ids],
+            )? {
                 loaded.insert(row.int(0), decode(&row.bytes(1)));
             }
         }
         let span = (WIDTH as i64).pow(height - 1);
         let mut below = Vec::new();
         for (id, first) in level {
-            let Some(slots) = held.get(&id).or_else(|| loaded.get(&id)) else { continue };
-            for (slot, child) in slots.iter().enumerate().filter(|(_, child)| height > 1 && **child != 0) {
+            let Some(slots) = held.get(&id).or_else(|| loaded.get(&id)) else {
+                continue;
+            };
+            for (slot, child) in slots
+                .iter()
+                .enumerate()
+                .filter(|(_, child)| height > 1 && **child != 0)
+            {
                 let start = first + slot as i64 * span;
-                if sorted.as_ref().is_none_or(|numbers| any_within(numbers, start, start + span)) {
+                if sorted
+                    .as_ref()
+                    .is_none_or(|numbers| any_within(numbers, start, start + span))
+                {
                     below.push((*child, start));
                 }
             }

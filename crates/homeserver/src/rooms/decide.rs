@@ -12,8 +12,8 @@ use room::relations::{Relation, may_replace, relations};
 use room::state::RoomState;
 use ruma_common::{OwnedEventId, OwnedUserId};
 use storage::append::{
-    CurrentChange, NewEvent, NewMember, NewRelation, NewStateKey, NewTransaction, Placement, RoomChange,
-    encode_event_id,
+    CurrentChange, NewEvent, NewMember, NewRelation, NewStateKey, NewTransaction, Placement,
+    RoomChange, encode_event_id,
 };
 use storage::events::EventRow;
 use storage::rooms::{EventStanding, Membership};
@@ -67,12 +67,19 @@ impl LocalEvent {
 
     /// A state event that is about no member.
     pub fn state(event_type: &str, state_key: &str, content: String) -> Self {
-        Self { state_key: Some(state_key.to_owned()), ..Self::message(event_type, content) }
+        Self {
+            state_key: Some(state_key.to_owned()),
+            ..Self::message(event_type, content)
+        }
     }
 
     /// A membership event.
     pub fn member(user_id: &str, user: UserKey, is_local: bool, content: String) -> Self {
-        Self { target: Some(user), target_is_local: is_local, ..Self::state("m.room.member", user_id, content) }
+        Self {
+            target: Some(user),
+            target_is_local: is_local,
+            ..Self::state("m.room.member", user_id, content)
+        }
     }
 }
 
@@ -90,7 +97,9 @@ pub fn names_for(sender: &Sender, event: &LocalEvent) -> Vec<Name> {
         name("m.room.power_levels", ""),
         name("m.room.member", sender.user_id.as_str()),
     ];
-    let Some(state_key) = &event.state_key else { return names };
+    let Some(state_key) = &event.state_key else {
+        return names;
+    };
     names.push(name(&event.event_type, state_key));
     if event.event_type != "m.room.member" {
         return names;
@@ -100,7 +109,9 @@ pub fn names_for(sender: &Sender, event: &LocalEvent) -> Vec<Name> {
     if let Some(voucher) = content.get_str("join_authorised_via_users_server") {
         names.push(name("m.room.member", voucher));
     }
-    let signed = content.get("third_party_invite").and_then(|invite| invite.as_object()?.get("signed")?.as_object());
+    let signed = content
+        .get("third_party_invite")
+        .and_then(|invite| invite.as_object()?.get("signed")?.as_object());
     if let Some(token) = signed.and_then(|signed| signed.get_str("token")) {
         names.push(name("m.room.third_party_invite", token));
     }
@@ -129,7 +140,11 @@ pub async fn load_related(
     let mut ids: Vec<String> = Vec::new();
     for event in events {
         ids.extend(event.redacts.as_ref().map(|id| id.to_string()));
-        ids.extend(relations(&event.content).relation.map(|relation| relation.event_id.to_string()));
+        ids.extend(
+            relations(&event.content)
+                .relation
+                .map(|relation| relation.event_id.to_string()),
+        );
     }
     if ids.is_empty() {
         return Ok(HashMap::new());
@@ -142,7 +157,10 @@ pub async fn load_related(
             storage::events::by_id(snap, &ids)
         })
         .await?;
-    Ok(found.into_iter().filter(|(_, row)| row.room == room).collect())
+    Ok(found
+        .into_iter()
+        .filter(|(_, row)| row.room == room)
+        .collect())
 }
 
 /// Decides events one on top of the other. On success the head holds them as if they were committed.
@@ -185,30 +203,65 @@ pub fn decide(
             head.room_id = pdu.room_id().to_owned();
         }
         let state_before = head.state.id;
-        let was = event.target.and_then(|_| head.membership(event.state_key.as_deref().unwrap_or_default()));
+        let was = event
+            .target
+            .and_then(|_| head.membership(event.state_key.as_deref().unwrap_or_default()));
         let state_no = match &event.state_key {
             None => None,
             Some(state_key) => {
                 let name = (event.event_type.clone(), state_key.clone());
-                Some(enter_state(head, &mut change, name, key, &pdu, state, &mut nodes)?)
+                Some(enter_state(
+                    head,
+                    &mut change,
+                    name,
+                    key,
+                    &pdu,
+                    state,
+                    &mut nodes,
+                )?)
             }
         };
         if let Some(user) = event.target {
-            let member = member_row(head, &pdu, user, event.target_is_local, sender, change.events.len());
+            let member = member_row(
+                head,
+                &pdu,
+                user,
+                event.target_is_local,
+                sender,
+                change.events.len(),
+            );
             head.count(was, -1);
             head.count(Some(member.membership), 1);
             change.members.push(member);
         }
         head.depth = pdu.depth();
-        head.extremities =
-            vec![Extremity { key, event_id: pdu.event_id().to_owned(), state_after: head.state.id.unwrap_or_default() }];
+        head.extremities = vec![Extremity {
+            key,
+            event_id: pdu.event_id().to_owned(),
+            state_after: head.state.id.unwrap_or_default(),
+        }];
         let origin_server_ts = pdu.origin_server_ts();
-        let row = Row { key, sender: sender.key, state_no, state_before };
-        change.events.push(new_event(head, event, &pdu, row, related));
-        sent.push(Sent { event_id: pdu.event_id().to_owned(), key, origin_server_ts });
+        let row = Row {
+            key,
+            sender: sender.key,
+            state_no,
+            state_before,
+        };
+        change
+            .events
+            .push(new_event(head, event, &pdu, row, related));
+        sent.push(Sent {
+            event_id: pdu.event_id().to_owned(),
+            key,
+            origin_server_ts,
+        });
     }
     head.version += 1;
-    change.extremities = head.extremities.iter().map(|end| (end.key, end.state_after)).collect();
+    change.extremities = head
+        .extremities
+        .iter()
+        .map(|end| (end.key, end.state_after))
+        .collect();
     change.state = head.state.id;
     change.depth = head.depth;
     change.joined_members = head.joined_members;
@@ -218,7 +271,12 @@ pub fn decide(
     Ok(Decision { change, sent })
 }
 
-fn draft(hs: &Homeserver, head: &Head, sender: &Sender, event: &LocalEvent) -> Result<Pdu, SendError> {
+fn draft(
+    hs: &Homeserver,
+    head: &Head,
+    sender: &Sender,
+    event: &LocalEvent,
+) -> Result<Pdu, SendError> {
     let prev_events: Vec<OwnedEventId> = head
         .extremities
         .iter()
@@ -237,10 +295,15 @@ fn draft(hs: &Homeserver, head: &Head, sender: &Sender, event: &LocalEvent) -> R
         depth: head.depth.saturating_add(1).min(DEPTH_MAX),
         origin_server_ts: event.ts.unwrap_or_else(|| hs.now_ms()) as i64,
     };
-    draft.sign(head, &hs.server_key).map(room::sign::Verified::into_pdu).map_err(|error| match error {
-        DraftError::Format(room::pdu::PduError::TooLarge(bytes)) => SendError::TooLarge { bytes },
-        error => SendError::Malformed(error),
-    })
+    draft
+        .sign(head, &hs.server_key)
+        .map(room::sign::Verified::into_pdu)
+        .map_err(|error| match error {
+            DraftError::Format(room::pdu::PduError::TooLarge(bytes)) => {
+                SendError::TooLarge { bytes }
+            }
+            error => SendError::Malformed(error),
+        })
 }
 
 /// The greatest depth that canonical JSON can hold; a peer may have driven the room there.
@@ -260,7 +323,11 @@ fn enter_state(
         Some(no) => no,
         None => {
             let no = head.add_number(name.clone());
-            change.state_keys.push(NewStateKey { no, event_type: name.0.clone(), state_key: name.1.clone() });
+            change.state_keys.push(NewStateKey {
+                no,
+                event_type: name.0.clone(),
+                state_key: name.1.clone(),
+            });
             no
         }
     };
@@ -281,16 +348,30 @@ fn enter_state(
     change.states.extend(new.states);
     change.nodes.extend(new.nodes);
     change.rooted.extend(new.rooted);
-    change.current.push(CurrentChange { no, event: Some(key), at: change.events.len(), state });
+    change.current.push(CurrentChange {
+        no,
+        event: Some(key),
+        at: change.events.len(),
+        state,
+    });
     head.summary.apply(pdu);
-    head.set_event(name, StateEvent { key, pdu: Arc::new(pdu.clone()) });
+    head.set_event(
+        name,
+        StateEvent {
+            key,
+            pdu: Arc::new(pdu.clone()),
+        },
+    );
     Ok(no)
 }
 
 /// The membership that a member event gives; a malformed one counts as having left.
 pub fn membership_of(pdu: &Pdu) -> Membership {
     let content = parse_object(pdu.content()).unwrap_or_default();
-    content.get_str("membership").and_then(Membership::parse).unwrap_or(Membership::Leave)
+    content
+        .get_str("membership")
+        .and_then(Membership::parse)
+        .unwrap_or(Membership::Leave)
 }
 
 fn member_row(
@@ -318,8 +399,11 @@ fn member_row(
 
 /// The room as an invited or knocking user sees it: a JSON array of stripped events, the membership event last.
 fn stripped_state(head: &Head, member: &Pdu, sender: &str) -> Vec<u8> {
-    let mut shown: Vec<String> =
-        STRIPPED.iter().filter_map(|event_type| head.get(event_type, "")).map(stripped).collect();
+    let mut shown: Vec<String> = STRIPPED
+        .iter()
+        .filter_map(|event_type| head.get(event_type, ""))
+        .map(stripped)
+        .collect();
     if member.state_key() != Some(sender) {
         shown.extend(head.get("m.room.member", sender).map(stripped));
     }
@@ -335,9 +419,17 @@ struct Row {
     state_before: Option<i64>,
 }
 
-fn new_event(head: &Head, event: &LocalEvent, pdu: &Pdu, row: Row, related: &HashMap<String, EventRow>) -> NewEvent {
+fn new_event(
+    head: &Head,
+    event: &LocalEvent,
+    pdu: &Pdu,
+    row: Row,
+    related: &HashMap<String, EventRow>,
+) -> NewEvent {
     let relation = relations(pdu.content()).relation;
-    let parent = relation.as_ref().and_then(|relation| related.get(relation.event_id.as_str()));
+    let parent = relation
+        .as_ref()
+        .and_then(|relation| related.get(relation.event_id.as_str()));
     let redacted = event.redacts.as_ref().map(|target| {
         let row = related.get(target.as_str());
         (encode_event_id(target.as_str()), row.map(|row| row.key))
@@ -354,8 +446,12 @@ fn new_event(head: &Head, event: &LocalEvent, pdu: &Pdu, row: Row, related: &Has
         placement: Placement::Live,
         state_before: row.state_before,
         auth: auth_keys(head, pdu),
-        thread: relation.as_ref().and_then(|relation| thread_of(relation, parent)),
-        replaces: relation.as_ref().and_then(|relation| replaced(head, relation, parent, pdu)),
+        thread: relation
+            .as_ref()
+            .and_then(|relation| thread_of(relation, parent)),
+        replaces: relation
+            .as_ref()
+            .and_then(|relation| replaced(head, relation, parent, pdu)),
         relation: relation.map(|relation| NewRelation {
             parent: encode_event_id(relation.event_id.as_str()),
             rel_type: relation.rel_type,
@@ -375,7 +471,10 @@ fn auth_keys(head: &Head, pdu: &Pdu) -> Vec<EventKey> {
         return Vec::new();
     }
     let named = |name: &(&'static str, &str)| head.event(name.0, name.1).map(|event| event.key);
-    room::auth::selection::auth_event_keys_of(pdu).iter().filter_map(named).collect()
+    room::auth::selection::auth_event_keys_of(pdu)
+        .iter()
+        .filter_map(named)
+        .collect()
 }
 
 /// The thread that an event is on: the one it names, or that of the event it relates to.
@@ -388,7 +487,12 @@ fn thread_of(relation: &Relation, parent: Option<&EventRow>) -> Option<EventKey>
     }
 }
 
-fn replaced(head: &Head, relation: &Relation, parent: Option<&EventRow>, pdu: &Pdu) -> Option<EventKey> {
+fn replaced(
+    head: &Head,
+    relation: &Relation,
+    parent: Option<&EventRow>,
+    pdu: &Pdu,
+) -> Option<EventKey> {
     relation.replaces()?;
     let original = parse_stored(head.rules, parent?.clone())?;
     may_replace(&original, pdu).then_some(parent?.key)

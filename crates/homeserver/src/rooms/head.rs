@@ -94,9 +94,15 @@ impl Head {
 
     /// Loads the committed head. None: no such room, or one without events, or of a version unknown here.
     pub fn load(snap: &mut Snapshot<'_>, room: RoomKey) -> Result<Option<Self>, storage::Error> {
-        let Some(row) = storage::rooms::rooms_by_key(snap, &[room])?.remove(&room) else { return Ok(None) };
-        let (Some(state), Some(rules)) = (row.state, Rules::of_name(&row.room_version)) else { return Ok(None) };
-        let Ok(room_id) = OwnedRoomId::try_from(row.room_id.as_str()) else { return Ok(None) };
+        let Some(row) = storage::rooms::rooms_by_key(snap, &[room])?.remove(&room) else {
+            return Ok(None);
+        };
+        let (Some(state), Some(rules)) = (row.state, Rules::of_name(&row.room_version)) else {
+            return Ok(None);
+        };
+        let Ok(room_id) = OwnedRoomId::try_from(row.room_id.as_str()) else {
+            return Ok(None);
+        };
         let ends = storage::rooms::extremities(snap, room)?;
         let keys: Vec<EventKey> = ends.iter().map(|(key, _)| *key).collect();
         let rows = events::by_key(snap, &keys)?;
@@ -104,7 +110,11 @@ impl Head {
             .into_iter()
             .filter_map(|(key, state_after)| {
                 let event_id = OwnedEventId::try_from(rows.get(&key)?.event_id.as_str()).ok()?;
-                Some(Extremity { key, event_id, state_after })
+                Some(Extremity {
+                    key,
+                    event_id,
+                    state_after,
+                })
             })
             .collect();
         let next = snap.query_one(
@@ -126,7 +136,10 @@ impl Head {
 
     /// Which of these names are not known here yet.
     pub fn unknown<'n>(&self, names: impl IntoIterator<Item = &'n Name>) -> Vec<Name> {
-        let names: BTreeSet<&Name> = names.into_iter().filter(|name| !self.events.contains_key(*name)).collect();
+        let names: BTreeSet<&Name> = names
+            .into_iter()
+            .filter(|name| !self.events.contains_key(*name))
+            .collect();
         names.into_iter().cloned().collect()
     }
 
@@ -146,7 +159,8 @@ impl Head {
 
     /// The membership of a user whose member event was learnt.
     pub fn membership(&self, user_id: &str) -> Option<Membership> {
-        self.event("m.room.member", user_id).map(|event| super::decide::membership_of(&event.pdu))
+        self.event("m.room.member", user_id)
+            .map(|event| super::decide::membership_of(&event.pdu))
     }
 
     /// Counts a membership in or out.
@@ -160,7 +174,9 @@ impl Head {
 
     /// The current event of a name; the name must have been learnt.
     pub fn event(&self, event_type: &str, state_key: &str) -> Option<&StateEvent> {
-        self.events.get(&(event_type.to_owned(), state_key.to_owned()))?.as_ref()
+        self.events
+            .get(&(event_type.to_owned(), state_key.to_owned()))?
+            .as_ref()
     }
 
     /// The number of a name, if it has one; the name must have been learnt.
@@ -198,7 +214,10 @@ impl Head {
 }
 
 /// Looks names up in the committed current state: their numbers and events.
-#[expect(clippy::type_complexity, reason = "what Head::learn takes, said in the line above")]
+#[expect(
+    clippy::type_complexity,
+    reason = "what Head::learn takes, said in the line above"
+)]
 pub fn load_names(
     snap: &mut Snapshot<'_>,
     room: RoomKey,
@@ -223,7 +242,12 @@ pub fn load_names(
     Ok(found
         .into_iter()
         .map(|(name, number, key)| {
-            let event = key.and_then(|key| Some(StateEvent { key, pdu: parse_stored(rules, rows.remove(&key)?)? }));
+            let event = key.and_then(|key| {
+                Some(StateEvent {
+                    key,
+                    pdu: parse_stored(rules, rows.remove(&key)?)?,
+                })
+            });
             (name, number, event)
         })
         .collect())

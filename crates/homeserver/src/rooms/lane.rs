@@ -44,11 +44,17 @@ struct Lane {
 
 impl Lanes {
     fn lane(&self, room: RoomKey) -> Arc<Lane> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut lanes = self
+            .lanes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if lanes.len() >= LANES_MAX && !lanes.contains_key(&room) {
             // A lane that somebody holds is in use; one eighth goes at once, so that the walk is rare.
-            let idle: Vec<_> =
-                lanes.iter().filter(|(_, lane)| Arc::strong_count(lane) == 1).map(|(room, _)| *room).collect();
+            let idle: Vec<_> = lanes
+                .iter()
+                .filter(|(_, lane)| Arc::strong_count(lane) == 1)
+                .map(|(room, _)| *room)
+                .collect();
             for room in idle.into_iter().take(LANES_MAX / 8) {
                 lanes.remove(&room);
             }
@@ -114,14 +120,22 @@ async fn attempt(
 ) -> Result<Vec<Sent>, SendError> {
     let mut guard = lane.head.lock().await;
     let is_committed = |head: &Head| head.version == lane.committed.load(Ordering::Acquire);
-    if guard.as_ref().is_some_and(|head| head.is_large() && is_committed(head)) {
+    if guard
+        .as_ref()
+        .is_some_and(|head| head.is_large() && is_committed(head))
+    {
         *guard = None;
     }
     if guard.is_none() {
         *guard = hs.db.read(move |snap| Head::load(snap, room)).await?;
-        lane.committed.store(guard.as_ref().map_or(0, |head| head.version), Ordering::Release);
+        lane.committed.store(
+            guard.as_ref().map_or(0, |head| head.version),
+            Ordering::Release,
+        );
     }
-    let Some(head) = guard.as_mut() else { return Err(SendError::UnknownRoom) };
+    let Some(head) = guard.as_mut() else {
+        return Err(SendError::UnknownRoom);
+    };
     let decision = decide_on(hs, head, sender, events).await;
     let Decision { change, sent } = match decision {
         Ok(decision) => decision,
@@ -154,13 +168,20 @@ pub async fn decide_on(
     sender: &Sender,
     events: &[LocalEvent],
 ) -> Result<Decision, SendError> {
-    let names: Vec<_> = events.iter().flat_map(|event| names_for(sender, event)).collect();
+    let names: Vec<_> = events
+        .iter()
+        .flat_map(|event| names_for(sender, event))
+        .collect();
     let unknown = head.unknown(&names);
     if !unknown.is_empty() {
         let (room, rules) = (head.room, head.rules);
         let found = match head.version {
             0 => unknown.into_iter().map(|name| (name, None, None)).collect(),
-            _ => hs.db.read(move |snap| load_names(snap, room, rules, unknown)).await?,
+            _ => {
+                hs.db
+                    .read(move |snap| load_names(snap, room, rules, unknown))
+                    .await?
+            }
         };
         head.learn(found);
     }
@@ -185,8 +206,15 @@ pub struct Ids {
 const NODES_PER_ROOTING: usize = 17 * 7;
 
 /// Takes node ids and loads the tree's paths where this change will give an ancestor a root.
-async fn nodes_for(hs: &Homeserver, head: &mut Head, events: &[LocalEvent]) -> Result<Vec<i64>, SendError> {
-    let entries = events.iter().filter(|event| event.state_key.is_some()).count();
+async fn nodes_for(
+    hs: &Homeserver,
+    head: &mut Head,
+    events: &[LocalEvent],
+) -> Result<Vec<i64>, SendError> {
+    let entries = events
+        .iter()
+        .filter(|event| event.state_key.is_some())
+        .count();
     let length = head.state.chain.len() + entries;
     if length <= storage::states::CHAIN_MAX {
         return Ok(Vec::new());
@@ -202,5 +230,8 @@ async fn nodes_for(hs: &Homeserver, head: &mut Head, events: &[LocalEvent]) -> R
         .await?;
     head.hold_nodes(nodes);
     let rootings = 1 + length / storage::states::CHAIN_KEPT;
-    Ok(hs.db.new_ids(Counter::Node, rootings * NODES_PER_ROOTING).await?)
+    Ok(hs
+        .db
+        .new_ids(Counter::Node, rootings * NODES_PER_ROOTING)
+        .await?)
 }

@@ -55,7 +55,12 @@ impl RoomSummary {
             return;
         }
         let content = parse_object(pdu.content()).unwrap_or_default();
-        let text = |key: &str| content.get_str(key).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |key: &str| {
+            content
+                .get_str(key)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
         match pdu.event_type() {
             "m.room.name" => self.name = text("name"),
             "m.room.topic" => self.topic = text("topic"),
@@ -69,7 +74,8 @@ impl RoomSummary {
             "m.room.tombstone" => self.successor = text("replacement_room"),
             "m.room.create" => {
                 self.room_type = text("type");
-                self.unfederated = content.get("m.federate").and_then(|value| value.as_bool()) == Some(false);
+                self.unfederated =
+                    content.get("m.federate").and_then(|value| value.as_bool()) == Some(false);
             }
             _ => {}
         }
