@@ -6,7 +6,9 @@ pub mod client;
 mod error;
 mod extract;
 mod router;
+mod stopping;
 
 pub use error::ApiError;
 pub use extract::{ClientAddress, Json, PathArgs, Query, State};
 pub use router::{Route, endpoints, router};
+pub use stopping::Stopping;

@@ -8,7 +8,7 @@ use rand::Rng;
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 
-impl Clock for SystemClock {
+impl storage::Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one clock that all others are given"
@@ -27,7 +27,7 @@ impl Clock for SystemClock {
 #[derive(Debug, Clone, Copy)]
 pub struct SystemRandom;
 
-impl Random for SystemRandom {
+impl storage::Random for SystemRandom {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one randomness that all others are given"
@@ -35,11 +35,4 @@ impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) {
         rand::rng().fill_bytes(bytes);
     }
-}
-
-pub trait Clock: Send + Sync {
-    fn now_ms(&self) -> u64;
-}
-pub trait Random: Send + Sync {
-    fn fill(&self, bytes: &mut [u8]);
 }

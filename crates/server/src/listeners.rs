@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::{ClientAddress, Stopping};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -114,7 +115,7 @@ impl Serving {
                     continue;
                 }
             };
-            let connection = self.connection(stream, peer, graceful.watcher());
+            let connection = self.connection(stream, peer, graceful.watcher(), &shutdown);
             #[expect(
                 clippy::disallowed_methods,
                 reason = "owned by this listener: the watcher counts it until it ends"
@@ -139,11 +140,13 @@ impl Serving {
         stream: TcpStream,
         peer: SocketAddr,
         watcher: Watcher,
+        shutdown: &watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + use<> {
         let requests = Requests {
             router: self.router.clone(),
             peer,
             trusted_proxies: self.trusted_proxies.clone(),
+            stopping: Stopping::new(shutdown.clone()),
         };
         let tls = self.tls.clone();
         async move {
@@ -166,6 +169,7 @@ struct Requests {
     router: Router,
     peer: SocketAddr,
     trusted_proxies: Arc<[Network]>,
+    stopping: Stopping,
 }
 
 impl Requests {
@@ -200,11 +204,17 @@ impl Requests {
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
         let client = client_address(self.peer, request.headers(), &self.trusted_proxies);
-        let client = ConnectInfo(SocketAddr::new(client, self.peer.port()));
+        let port = self.peer.port();
+        let stopping = self.stopping.clone();
         let router = self.router.clone();
         async move {
             let mut request = request.map(SlowBodyGuard::new);
-            request.extensions_mut().insert(client);
+            // The API and the pages each have their own way to ask for the client's address.
+            request.extensions_mut().insert(ClientAddress(client));
+            request
+                .extensions_mut()
+                .insert(ConnectInfo(SocketAddr::new(client, port)));
+            request.extensions_mut().insert(stopping);
             // A panic ends its request, not the other requests of an HTTP/2 connection.
             match std::panic::AssertUnwindSafe(router.oneshot(request))
                 .catch_unwind()

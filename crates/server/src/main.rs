@@ -6,6 +6,7 @@ mod cli;
 mod client_address;
 mod data_dir;
 mod listeners;
+mod opened;
 mod serve;
 mod settings;
 mod signing_key;

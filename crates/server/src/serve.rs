@@ -6,7 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
+use homeserver::Homeserver;
+use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
+use storage::Database;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,18 +19,24 @@ use crate::capabilities::SystemRandom;
 use crate::listeners::{self, Serving};
 use crate::settings::{Listener, Scheme, Settings};
 use crate::tls::Certificate;
-use crate::{data_dir, signing_key, telemetry};
+use crate::{data_dir, opened, signing_key, telemetry};
 
 /// All that runs must be done this long after a stop was asked for; service managers kill after 10 s and more.
 const STOP: Duration = Duration::from_secs(9);
 
-pub async fn serve(settings: Settings) -> anyhow::Result<()> {
+/// Health checks of container engines give up after some seconds; the answer must come before.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(3);
+
+pub async fn serve(mut settings: Settings) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let metrics = telemetry::start_metrics()?;
     let _claimed = data_dir::claim(&settings.data_dir)?;
     let sockets = bind_all(&settings).await?;
-    let _signing_key = signing_key::load_or_make(&settings.data_dir, &SystemRandom)?;
-    let router = router();
+    // Port 0 has become a real one, which links must carry.
+    settings.listen = sockets.iter().map(|(listener, _)| *listener).collect();
+    let signing_key = signing_key::load_or_make(&settings.data_dir, &SystemRandom)?;
+    let homeserver = opened::open(&settings, signing_key).await?;
+    let router = router(homeserver);
 
     // True once the server shall stop. Long-polls, jobs and listeners watch it.
     let (stop, stopping) = watch::channel(false);
@@ -113,10 +122,22 @@ fn start_tls(
 }
 
 /// Everything that listeners serve.
-fn router() -> Router {
-    Router::new()
-        .route("/health", get(|| async { "ok\n" }))
+fn router(homeserver: Arc<Homeserver>) -> Router {
+    let database = homeserver.db.clone();
+    api::router(api::State { hs: homeserver })
+        .route("/health", get(move || health(database.clone())))
         .layer(axum::middleware::from_fn(telemetry::observe))
+}
+
+/// 200 while requests can be served: the database answers.
+async fn health(database: Database) -> (StatusCode, &'static str) {
+    match tokio::time::timeout(HEALTH_PATIENCE, database.head()).await {
+        Ok(Ok(_)) => (StatusCode::OK, "ok\n"),
+        _ => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database does not answer\n",
+        ),
+    }
 }
 
 fn metrics_router(metrics: PrometheusHandle) -> Router {

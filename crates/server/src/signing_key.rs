@@ -7,9 +7,9 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::capabilities::Random;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use storage::Random;
 
 #[derive(Clone)]
 pub struct SigningKey {
