@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use homeserver::Homeserver;
+use room::sign::ServerKey;
+use ruma_common::OwnedServerName;
 use storage::{Clock, Database, Engine, Options};
 
 use crate::capabilities::{SystemClock, SystemRandom};
@@ -29,17 +31,17 @@ pub async fn open(settings: &Settings, signing_key: SigningKey) -> anyhow::Resul
     let db = tokio::task::spawn_blocking(|| Database::open(options))
         .await
         .context("opening the database broke off")??;
-    Ok(Arc::new(Homeserver {
-        server_name: settings.server_name.clone(),
-        signing_key: homeserver::SigningKey {
-            version: signing_key.key_id,
-            key: ed25519_dalek::SigningKey::from_bytes(&signing_key.seed),
-        },
+    let server_name = OwnedServerName::try_from(settings.server_name.as_str())
+        .with_context(|| format!("{} is not a server name", settings.server_name))?;
+    let server_key = ServerKey::from_seed(server_name, &signing_key.key_id, &signing_key.seed);
+    let random = Arc::new(SystemRandom);
+    Ok(Arc::new(Homeserver::new(
+        server_key,
         db,
         clock,
-        random: Arc::new(SystemRandom),
-        settings: behaviour(settings),
-    }))
+        random,
+        behaviour(settings),
+    )))
 }
 
 fn engine(settings: &Settings) -> Engine {

@@ -124,7 +124,7 @@ fn start_tls(
 /// Everything that listeners serve.
 fn router(homeserver: Arc<Homeserver>) -> Router {
     let database = homeserver.db.clone();
-    api::router(api::State { hs: homeserver })
+    api::router(api::State::new(homeserver))
         .route("/health", get(move || health(database.clone())))
         .layer(axum::middleware::from_fn(telemetry::observe))
 }

@@ -5,7 +5,8 @@ use qrcode::{EcLevel, QrCode};
 
 /// An SVG of black squares on white; empty where the link is too long for a picture.
 pub fn svg(link: &str) -> String {
-    let Ok(code) = QrCode::with_error_correction_level(link, EcLevel::M) else {
+    // A screen is clean and flat: the lowest correction makes the largest squares, which old cameras read best.
+    let Ok(code) = QrCode::with_error_correction_level(link, EcLevel::L) else {
         return String::new();
     };
     let picture = code

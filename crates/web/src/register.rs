@@ -235,7 +235,8 @@ impl<A: Accounts> Pages<A> {
     }
 }
 
-const NAME_RULE: &str = "A name has small letters (a to z), digits, and . _ = - / + between them.";
+const NAME_RULE: &str =
+    "Please use only small letters (a to z), digits, and these signs: . _ = - / +";
 const PASSWORD_WEAK: &str = "This password is too easy to guess. Make it longer, or take three or four words that have nothing to do with each other.";
 
 /// People write `@Ada:example.org` as well as `Ada`; capital letters are made small, since names have none.
