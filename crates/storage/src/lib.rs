@@ -4,6 +4,7 @@
 //! closures that join a group commit ([`Database::write`]); everything a client may see takes a position of
 //! the one server-wide stream ([`Tx::publish`]).
 
+pub mod account_data;
 pub mod append;
 mod capabilities;
 mod committer;
@@ -11,19 +12,28 @@ mod database;
 mod driver;
 mod error;
 pub mod events;
+pub mod filters;
 pub mod ids;
 pub mod jobs;
 pub mod leases;
 pub mod memory;
 mod migrations;
+pub mod openid_tokens;
 mod postgres;
+pub mod presence;
+pub mod profiles;
+pub mod push_rules;
+pub mod pushers;
 mod readers;
+pub mod receipts;
 pub mod rooms;
 mod sqlite;
 pub mod states;
 pub mod stream;
 pub mod sync_rooms;
+pub mod typing;
 pub mod unread;
+pub mod user_directory;
 mod value;
 
 pub use capabilities::{Clock, Random};

@@ -7,6 +7,10 @@ use crate::{Error, params};
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_stream", include_str!("migrations/0001_stream.sql")),
     ("0002_rooms", include_str!("migrations/0002_rooms.sql")),
+    (
+        "0003_personal",
+        include_str!("migrations/0003_personal.sql"),
+    ),
 ];
 
 /// Why a database is not used. Nothing in it was changed.
