@@ -6,6 +6,7 @@ use room::sign::ServerKey;
 use storage::{Clock, Database, DeviceKey, Random, UserKey};
 
 use crate::Settings;
+use crate::accounts::Accounts;
 use crate::rooms::lane::Lanes;
 
 /// The capabilities that behaviours use. Shared by all requests.
@@ -18,6 +19,7 @@ pub struct Homeserver {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub settings: Settings,
+    pub accounts: Accounts,
     /// Where events of our own are decided, room by room.
     pub lanes: Lanes,
 }
@@ -39,6 +41,7 @@ impl Homeserver {
             clock,
             random,
             settings,
+            accounts: Accounts::default(),
             lanes: Lanes::default(),
         }
     }
@@ -83,4 +86,6 @@ pub struct Requester {
     pub device_id: String,
     pub is_admin: bool,
     pub is_guest: bool,
+    /// Can read, but not speak (client-server API v1.19, "Account suspension").
+    pub is_suspended: bool,
 }

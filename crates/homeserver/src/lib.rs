@@ -3,6 +3,7 @@
 //! A behaviour is a free function in a file named by its verb (`homeserver::rooms::join::join_room(&hs, …)`).
 //! [`Homeserver`] holds capabilities, never behaviours. Nothing here knows HTTP, SQL text or who follows the stream.
 
+pub mod accounts;
 mod capabilities;
 pub mod rooms;
 mod settings;

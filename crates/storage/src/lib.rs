@@ -5,15 +5,20 @@
 //! the one server-wide stream ([`Tx::publish`]).
 
 pub mod account_data;
+pub mod accounts;
+pub mod accounts_expiry;
 pub mod append;
 mod capabilities;
+pub mod client_transactions;
 mod committer;
 mod database;
+pub mod devices;
 mod driver;
 mod error;
 pub mod events;
 pub mod filters;
 pub mod ids;
+pub mod interactive_auth;
 pub mod jobs;
 pub mod leases;
 pub mod memory;
@@ -26,11 +31,13 @@ pub mod push_rules;
 pub mod pushers;
 mod readers;
 pub mod receipts;
+pub mod registration_tokens;
 pub mod rooms;
 mod sqlite;
 pub mod states;
 pub mod stream;
 pub mod sync_rooms;
+pub mod tokens;
 pub mod typing;
 pub mod unread;
 pub mod user_directory;

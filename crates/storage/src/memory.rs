@@ -23,6 +23,8 @@ pub struct Memory {
     // Held for lookups and for applying a group; never across an await or, but for unknown peers, a query.
     state: Mutex<State>,
     head: watch::Sender<Position>,
+    /// Signed-in sessions, by their tokens.
+    pub(crate) sessions: crate::tokens::Sessions,
 }
 
 #[derive(Default)]
@@ -86,6 +88,7 @@ impl Memory {
         Self {
             state: Mutex::default(),
             head: watch::channel(head).0,
+            sessions: Default::default(),
         }
     }
 
@@ -161,6 +164,7 @@ impl Memory {
         // Rows that another thread has applied meanwhile are passed over.
         for row in rows.iter().filter(|row| row.position > head) {
             state.apply(snapshot, row, &mut woken);
+            self.sessions.apply(row);
         }
         for (user, position) in woken {
             if let Some(present) = state.users.get(&user) {
@@ -183,6 +187,7 @@ impl Memory {
             present.changed.send_replace(head);
         }
         *state = State::default();
+        self.sessions.forget_all();
         self.head.send_replace(head);
     }
 

@@ -11,6 +11,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "0003_personal",
         include_str!("migrations/0003_personal.sql"),
     ),
+    (
+        "0004_accounts",
+        include_str!("migrations/0004_accounts.sql"),
+    ),
 ];
 
 /// Why a database is not used. Nothing in it was changed.

@@ -58,9 +58,11 @@ pub enum Kind {
     Job,
     /// Outgoing work waits.
     Outbox,
+    /// A local account changed standing or tokens: what is held of its sessions is old.
+    Account,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::Events,
     Kind::Membership,
     Kind::Receipt,
@@ -74,6 +76,7 @@ const KINDS: [Kind; 13] = [
     Kind::Profile,
     Kind::Job,
     Kind::Outbox,
+    Kind::Account,
 ];
 
 impl Kind {

@@ -178,9 +178,7 @@ pub fn current_states_of_keys(
         .map(|key| key.as_bytes().to_vec())
         .collect();
     let rows = snap.query(
-        &format!(
-            "{CURRENT} AND k.type = $2 AND k.state_key IN ($3[]) ORDER BY k.room, k.state_no"
-        ),
+        &format!("{CURRENT} AND k.type = $2 AND k.state_key IN ($3[]) ORDER BY k.room, k.state_no"),
         params![keys(rooms), event_type.as_bytes(), state_keys],
     )?;
     Ok(rows.iter().map(read_entry).collect())

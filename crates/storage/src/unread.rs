@@ -68,11 +68,7 @@ pub fn tally_at(snap: &mut Snapshot<'_>, room: RoomKey, place: i64) -> Result<i6
 }
 
 /// The tally of a thread at a place.
-pub fn thread_tally_at(
-    snap: &mut Snapshot<'_>,
-    root: EventKey,
-    place: i64,
-) -> Result<i64, Error> {
+pub fn thread_tally_at(snap: &mut Snapshot<'_>, root: EventKey, place: i64) -> Result<i64, Error> {
     let row = snap.query_one(
         "SELECT tally FROM events WHERE thread = $1 AND place <= $2 AND seq = 0 ORDER BY place DESC LIMIT 1",
         params![root, place],

@@ -1,0 +1,28 @@
+//! Accounts: who may make one, sign in, stay signed in, and what ends it.
+//! Client-server API v1.19, "Client Authentication".
+
+pub mod names;
+pub mod passwords;
+pub mod rate_limits;
+pub mod register;
+pub mod registration_tokens;
+pub mod sessions;
+
+use std::sync::Arc;
+
+use passwords::HashingPool;
+use rate_limits::RateLimits;
+use sha2::{Digest, Sha256};
+use storage::tokens::TokenHash;
+
+/// What accounts keep in memory. All of it can be lost.
+#[derive(Default)]
+pub struct Accounts {
+    pub hashing: Arc<HashingPool>,
+    pub limits: RateLimits,
+}
+
+/// What the database keeps of a token.
+pub(crate) fn token_hash(token: &str) -> TokenHash {
+    Sha256::digest(token.as_bytes()).into()
+}
