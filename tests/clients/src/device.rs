@@ -213,8 +213,8 @@ impl Device {
         Ok(())
     }
 
-    /// Waits for the next request to verify this device or its person.
-    pub(crate) async fn until_verification_request(&self, flow_id: &str) -> VerificationRequest {
+    /// Waits for the request to verify with this flow id, to the device or in a room.
+    pub async fn until_verification_request(&self, flow_id: &str) -> VerificationRequest {
         let mut requests = self.verification_requests.lock().await;
         let arrives = async {
             loop {
