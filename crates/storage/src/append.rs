@@ -777,9 +777,10 @@ impl PlacedRows {
         many(
             conn,
             "INSERT INTO members (room, user_key, membership, event, position, sender, displayname, avatar_url,
-                 forgotten, stripped)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, FALSE, $9)
+                 forgotten, stripped, began)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, FALSE, $9, $5)
              ON CONFLICT (room, user_key) DO UPDATE SET membership = excluded.membership, event = excluded.event,
+                 began = CASE WHEN members.membership = excluded.membership THEN members.began ELSE excluded.began END,
                  position = excluded.position, sender = excluded.sender, displayname = excluded.displayname,
                  avatar_url = excluded.avatar_url, forgotten = FALSE, stripped = excluded.stripped",
             &self.members,

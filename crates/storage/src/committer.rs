@@ -185,6 +185,14 @@ impl Snapshot<'_> {
     pub fn write(&mut self, sql: &str, params: &[Value]) -> Result<u64, Error> {
         self.conn.execute(sql, params)
     }
+
+    /// Like [`Snapshot::write`], one statement for many rows.
+    pub fn write_many(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<u64, Error> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        self.conn.execute_many(sql, rows)
+    }
 }
 
 pub(crate) struct Committer {

@@ -15,6 +15,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "0004_accounts",
         include_str!("migrations/0004_accounts.sql"),
     ),
+    (
+        "0005_encryption",
+        include_str!("migrations/0005_encryption.sql"),
+    ),
 ];
 
 /// Why a database is not used. Nothing in it was changed.
