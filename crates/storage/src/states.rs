@@ -43,7 +43,7 @@ pub type Slots = [i64; WIDTH];
 
 impl NodeRow {
     /// Eight LEB128 numbers: most ids need 3 or 4 bytes.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(WIDTH * 4);
         for slot in self.slots {
             let mut rest = slot as u64;
