@@ -471,6 +471,20 @@ fn differing(
         return Ok(());
     }
     if a.height != b.height {
+        let (tall, short) = if a.height > b.height { (a, b) } else { (b, a) };
+        if short.node == 0 {
+            // An empty tree is empty at any height.
+            return differing(
+                snap,
+                tall,
+                Root {
+                    node: 0,
+                    height: tall.height,
+                },
+                first,
+                touched,
+            );
+        }
         // The taller tree's first slot covers what the shorter one does; its other slots are all its own.
         let (tall, short) = if a.height > b.height { (a, b) } else { (b, a) };
         let slots = node(snap, tall.node)?;

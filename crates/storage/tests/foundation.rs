@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use storage::append::{
-    AppendError, CurrentChange, NewEvent, NewMember, NewRoom, NewStateKey, NewTransaction, Placement, RoomChange,
-    decode_event_id, encode_event_id,
+    AppendError, CurrentChange, NewEvent, NewMember, NewRoom, NewStateKey, NewTransaction,
+    Placement, RoomChange, decode_event_id, encode_event_id,
 };
 use storage::events::{self, Place};
 use storage::ids::intern_users;
 use storage::rooms::{EventStanding, Membership, RoomStanding, find_room};
 use storage::states::{self, StateHead};
 use storage::{
-    Clock, Counter, Database, DeviceKey, Engine, Error, EventKey, Kind, OpenError, Options, Position, RoomKey, StateNo,
-    Topic, UserKey, params,
+    Clock, Counter, Database, DeviceKey, Engine, Error, EventKey, Kind, OpenError, Options,
+    Position, RoomKey, StateNo, Topic, UserKey, params,
 };
 
 struct Frozen;
@@ -38,7 +38,10 @@ fn options(engine: Engine, server_name: &str) -> Options {
 
 async fn open(engine: Engine) -> Database {
     let options = options(engine, "kith.example");
-    tokio::task::spawn_blocking(move || Database::open(options)).await.unwrap().unwrap()
+    tokio::task::spawn_blocking(move || Database::open(options))
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 /// Runs a test on SQLite, and on PostgreSQL where there is one.
@@ -50,13 +53,21 @@ async fn on_both<F: Future<Output = ()>>(name: &str, test: impl Fn(Database) -> 
         return;
     };
     let database = format!("kith_foundation_{name}_{}", std::process::id());
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
     let driving = tokio::task::spawn(connection);
-    client.batch_execute(&format!("CREATE DATABASE {database}")).await.unwrap();
+    client
+        .batch_execute(&format!("CREATE DATABASE {database}"))
+        .await
+        .unwrap();
     let (base, query) = url.split_once('?').unwrap_or((&url, ""));
     let (host, _) = base.rsplit_once('/').unwrap();
     test(open(Engine::Postgres(format!("{host}/{database}?{query}"))).await).await;
-    client.batch_execute(&format!("DROP DATABASE {database} WITH (FORCE)")).await.unwrap();
+    client
+        .batch_execute(&format!("DROP DATABASE {database} WITH (FORCE)"))
+        .await
+        .unwrap();
     driving.abort();
 }
 
@@ -69,14 +80,26 @@ struct Room {
     state: StateHead,
     next_no: i64,
     last: Option<EventKey>,
+    nodes: std::collections::HashMap<i64, states::Slots>,
 }
 
 impl Room {
     async fn new(db: &Database) -> Self {
-        let user = db.write(|tx| intern_users(tx, &["@alice:kith.example"])).await.unwrap()[0];
+        let user = db
+            .write(|tx| intern_users(tx, &["@alice:kith.example"]))
+            .await
+            .unwrap()[0];
         let key = RoomKey(db.new_ids(Counter::Room, 1).await.unwrap()[0]);
-        let mut room =
-            Self { db: db.clone(), key, user, version: 0, state: StateHead::default(), next_no: 0, last: None };
+        let mut room = Self {
+            db: db.clone(),
+            key,
+            user,
+            version: 0,
+            state: StateHead::default(),
+            next_no: 0,
+            last: None,
+            nodes: Default::default(),
+        };
         let mut change = room.change(1, true).await;
         change.create = Some(NewRoom {
             room_id: format!("!{}:kith.example", key.0),
@@ -113,30 +136,61 @@ impl Room {
         };
         for id in ids {
             let key = EventKey(id);
-            let state_no = if is_state { Some(self.set_state(&mut change, key).await) } else { None };
-            change.events.push(event(key, self.user, state_no, self.state.id));
+            let state_no = if is_state {
+                Some(self.set_state(&mut change, key).await)
+            } else {
+                None
+            };
+            change
+                .events
+                .push(event(key, self.user, state_no, self.state.id));
             self.last = Some(key);
         }
         change.state = self.state.id;
-        change.extremities = self.last.map(|key| (key, self.state.id.unwrap_or_default())).into_iter().collect();
+        change.extremities = self
+            .last
+            .map(|key| (key, self.state.id.unwrap_or_default()))
+            .into_iter()
+            .collect();
         change
     }
 
     async fn set_state(&mut self, change: &mut RoomChange, key: EventKey) -> StateNo {
         let no = StateNo(self.next_no);
         self.next_no += 1;
-        change.state_keys.push(NewStateKey { no, event_type: "m.test".into(), state_key: no.0.to_string() });
+        change.state_keys.push(NewStateKey {
+            no,
+            event_type: "m.test".into(),
+            state_key: no.0.to_string(),
+        });
         let id = self.db.new_ids(Counter::State, 1).await.unwrap()[0];
         let (root, long) = (self.state.root, self.state.is_long());
         let numbers: Vec<_> = self.state.chain.iter().map(|(_, no, _)| *no).collect();
-        let mut nodes = Default::default();
         let mut spare = Vec::new();
         if long {
-            nodes = self.db.read(move |snap| states::load_nodes(snap, root, Some(&numbers))).await.unwrap();
+            let held = std::mem::take(&mut self.nodes);
+            let (held, loaded) = self
+                .db
+                .read(move |snap| -> Result<_, Error> {
+                    let loaded = states::load_nodes_beyond(snap, root, Some(&numbers), &held)?;
+                    Ok((held, loaded))
+                })
+                .await
+                .unwrap();
+            self.nodes.extend(held.into_iter().chain(loaded));
             spare = self.db.new_ids(Counter::Node, 200).await.unwrap();
         }
-        let new = self.state.push(id, no, Some(key), &nodes, || spare.pop().unwrap());
-        change.current.push(CurrentChange { no, event: Some(key), at: change.events.len(), state: id });
+        let new = self
+            .state
+            .push(id, no, Some(key), &self.nodes, || spare.pop().unwrap());
+        self.nodes
+            .extend(new.nodes.iter().map(|node| (node.id, node.slots)));
+        change.current.push(CurrentChange {
+            no,
+            event: Some(key),
+            at: change.events.len(),
+            state: id,
+        });
         change.states.extend(new.states);
         change.nodes.extend(new.nodes);
         change.rooted.extend(new.rooted);
@@ -145,7 +199,10 @@ impl Room {
 
     async fn append(&mut self, change: RoomChange) -> Result<Vec<Position>, AppendError> {
         let change = Arc::new(change);
-        let (_, positions) = self.db.write_placed(0, move |tx| tx.append(&change)).await?;
+        let (_, positions) = self
+            .db
+            .write_placed(0, move |tx| tx.append(&change))
+            .await?;
         self.version += 1;
         Ok(positions)
     }
@@ -156,7 +213,12 @@ impl Room {
     }
 }
 
-fn event(key: EventKey, sender: UserKey, state_no: Option<StateNo>, state_before: Option<i64>) -> NewEvent {
+fn event(
+    key: EventKey,
+    sender: UserKey,
+    state_no: Option<StateNo>,
+    state_before: Option<i64>,
+) -> NewEvent {
     NewEvent {
         key,
         event_id: format!("$event{}", key.0).into_bytes(),
@@ -197,7 +259,11 @@ async fn concurrent_writes_take_consecutive_positions_and_share_commits() {
             }
         });
         let positions = futures_util::future::join_all(writes).await;
-        let mut positions: Vec<i64> = positions.into_iter().flatten().map(|position| position.0).collect();
+        let mut positions: Vec<i64> = positions
+            .into_iter()
+            .flatten()
+            .map(|position| position.0)
+            .collect();
         positions.sort_unstable();
         let first = positions[0];
         assert_eq!(positions, (first..first + 200).collect::<Vec<_>>());
@@ -222,16 +288,29 @@ async fn a_refused_write_leaves_nothing_and_its_neighbours_stay() {
             async move {
                 db.write(move |tx| -> Result<(), Refused> {
                     storage::jobs::put_job(tx, "test", &number.to_string(), b"", 5)?;
-                    if number % 2 == 0 { Err(Refused::Here) } else { Ok(()) }
+                    if number % 2 == 0 {
+                        Err(Refused::Here)
+                    } else {
+                        Ok(())
+                    }
                 })
                 .await
             }
         });
         let outcomes = futures_util::future::join_all(writes).await;
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 25);
-        let jobs = db.read(|snap| storage::jobs::due_jobs(snap, 10, 100)).await.unwrap();
+        assert_eq!(
+            outcomes.iter().filter(|outcome| outcome.is_ok()).count(),
+            25
+        );
+        let jobs = db
+            .read(|snap| storage::jobs::due_jobs(snap, 10, 100))
+            .await
+            .unwrap();
         assert_eq!(jobs.len(), 25);
-        assert!(jobs.iter().all(|job| job.subject.parse::<i32>().unwrap() % 2 == 1));
+        assert!(
+            jobs.iter()
+                .all(|job| job.subject.parse::<i32>().unwrap() % 2 == 1)
+        );
     })
     .await;
 }
@@ -244,10 +323,16 @@ async fn a_change_decided_on_an_older_head_is_not_written() {
         room.messages(1).await;
         let stale = Arc::new(stale);
         let outcome = db.write(move |tx| tx.append(&stale)).await;
-        assert!(matches!(outcome, Err(AppendError::HeadMoved)), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(AppendError::HeadMoved)),
+            "{outcome:?}"
+        );
         // Three events: the first state event and one message are there, the stale one is not.
         let key = room.key;
-        let shown = db.read(move |snap| events::forwards(snap, key, Place::START, Place::END, 10)).await.unwrap();
+        let shown = db
+            .read(move |snap| events::forwards(snap, key, Place::START, Place::END, 10))
+            .await
+            .unwrap();
         assert_eq!(shown.len(), 2);
     })
     .await;
@@ -269,7 +354,9 @@ async fn changes_of_one_room_in_one_group_build_on_each_other() {
         let key = room.key;
         let (row, shown, ends) = db
             .read(move |snap| -> Result<_, Error> {
-                let row = storage::rooms::rooms_by_key(snap, &[key])?.remove(&key).unwrap();
+                let row = storage::rooms::rooms_by_key(snap, &[key])?
+                    .remove(&key)
+                    .unwrap();
                 let shown = events::backwards(snap, key, Place::END, Place::START, 100)?;
                 Ok((row, shown, storage::rooms::extremities(snap, key)?))
             })
@@ -278,7 +365,10 @@ async fn changes_of_one_room_in_one_group_build_on_each_other() {
         assert_eq!(row.version, 65);
         assert_eq!(shown.len(), 65);
         // Newest first, each with the count of all before it.
-        assert_eq!(shown.iter().map(|event| event.tally).collect::<Vec<_>>(), (1..=65).rev().collect::<Vec<_>>());
+        assert_eq!(
+            shown.iter().map(|event| event.tally).collect::<Vec<_>>(),
+            (1..=65).rev().collect::<Vec<_>>()
+        );
         assert_eq!(ends, vec![(shown[0].key, row.state.unwrap())]);
         assert!(shown.windows(2).all(|pair| pair[0].place > pair[1].place));
     })
@@ -301,7 +391,10 @@ async fn a_repeated_client_transaction_is_refused_by_the_database_itself() {
             let outcome = db.write(move |tx| tx.append(&change)).await;
             match attempt {
                 0 => outcome.unwrap(),
-                _ => assert!(matches!(outcome, Err(AppendError::Storage(Error::Duplicate(_)))), "{outcome:?}"),
+                _ => assert!(
+                    matches!(outcome, Err(AppendError::Storage(Error::Duplicate(_)))),
+                    "{outcome:?}"
+                ),
             }
             if attempt == 0 {
                 room.version += 1;
@@ -315,7 +408,10 @@ async fn a_repeated_client_transaction_is_refused_by_the_database_itself() {
 async fn members_of_a_room_are_woken_and_others_are_not() {
     on_both("wake", |db| async move {
         let mut room = Room::new(&db).await;
-        let bob = db.write(|tx| intern_users(tx, &["@bob:kith.example"])).await.unwrap()[0];
+        let bob = db
+            .write(|tx| intern_users(tx, &["@bob:kith.example"]))
+            .await
+            .unwrap()[0];
         let mut alice_hears = db.listen(room.user).await.unwrap();
         let bob_hears = db.listen(bob).await.unwrap();
         let bob_before = bob_hears.changed();
@@ -348,7 +444,11 @@ async fn a_message_adds_no_state_row_and_a_state_change_stays_small() {
     on_both("bloat", |db| async move {
         let mut room = Room::new(&db).await;
         // 2,000 names here; the long form of the suite grows to 20,000.
-        let names = if std::env::var("KITH_TEST_LONG").is_ok() { 20_000 } else { 2_000 };
+        let names = if std::env::var("KITH_TEST_LONG").is_ok() {
+            20_000
+        } else {
+            2_000
+        };
         for _ in 0..names / 100 {
             let change = room.change(100, true).await;
             room.append(change).await.unwrap();
@@ -356,7 +456,10 @@ async fn a_message_adds_no_state_row_and_a_state_change_stays_small() {
         let rows = |db: Database| async move {
             db.read(|snap| -> Result<_, Error> {
                 let states = snap.query("SELECT COUNT(*) FROM states", params![])?[0].int(0);
-                let bytes = snap.query("SELECT CAST(SUM(LENGTH(slots)) AS BIGINT) FROM state_nodes", params![])?[0]
+                let bytes = snap.query(
+                    "SELECT CAST(SUM(LENGTH(slots)) AS BIGINT) FROM state_nodes",
+                    params![],
+                )?[0]
                     .opt_int(0)
                     .unwrap_or_default();
                 let nodes = snap.query("SELECT COUNT(*) FROM state_nodes", params![])?[0].int(0);
@@ -381,28 +484,42 @@ async fn a_database_of_another_server_is_refused() {
     let path = dir.path().join("kith.db");
     drop(open(Engine::Sqlite(path.clone())).await);
     let other = options(Engine::Sqlite(path), "other.example");
-    let refusal = tokio::task::spawn_blocking(move || loop {
-        // The lock is let go when the last thread of the first database has ended.
-        match Database::open(other.clone()) {
-            Err(OpenError::Storage(Error::Unavailable(_))) => std::thread::yield_now(),
-            outcome => break outcome.err(),
+    let refusal = tokio::task::spawn_blocking(move || {
+        loop {
+            // The lock is let go when the last thread of the first database has ended.
+            match Database::open(other.clone()) {
+                Err(OpenError::Storage(Error::Unavailable(_))) => std::thread::yield_now(),
+                outcome => break outcome.err(),
+            }
         }
     })
     .await
     .unwrap();
-    assert!(matches!(refusal, Some(OpenError::OtherServer { .. })), "{refusal:?}");
+    assert!(
+        matches!(refusal, Some(OpenError::OtherServer { .. })),
+        "{refusal:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_file_is_refused_and_left_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("kith.db");
-    std::fs::write(&path, b"this is no database, but somebody's letter".repeat(200)).unwrap();
+    std::fs::write(
+        &path,
+        b"this is no database, but somebody's letter".repeat(200),
+    )
+    .unwrap();
     let before = std::fs::read(&path).unwrap();
     let wanted = options(Engine::Sqlite(path.clone()), "kith.example");
-    let refusal = tokio::task::spawn_blocking(move || Database::open(wanted).err()).await.unwrap();
+    let refusal = tokio::task::spawn_blocking(move || Database::open(wanted).err())
+        .await
+        .unwrap();
     assert!(
-        matches!(refusal, Some(OpenError::Damaged(_) | OpenError::Storage(Error::Corrupt(_)))),
+        matches!(
+            refusal,
+            Some(OpenError::Damaged(_) | OpenError::Storage(Error::Corrupt(_)))
+        ),
         "{refusal:?}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), before);
@@ -413,8 +530,15 @@ async fn rooms_are_found_by_their_id() {
     on_both("find", |db| async move {
         let room = Room::new(&db).await;
         let id = format!("!{}:kith.example", room.key.0);
-        let found = db.read(move |snap| find_room(snap, &id)).await.unwrap().unwrap();
-        assert_eq!((found.key, found.version, found.standing), (room.key, 1, RoomStanding::Joined));
+        let found = db
+            .read(move |snap| find_room(snap, &id))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (found.key, found.version, found.standing),
+            (room.key, 1, RoomStanding::Joined)
+        );
     })
     .await;
 }
@@ -430,7 +554,10 @@ fn event_ids_survive_packing() {
     ] {
         assert_eq!(decode_event_id(&encode_event_id(id)), id);
     }
-    assert_eq!(encode_event_id("$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg").len(), 33);
+    assert_eq!(
+        encode_event_id("$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg").len(),
+        33
+    );
 }
 
 /// What a random walk over states does.
@@ -474,14 +601,20 @@ async fn check_states(steps: Vec<Step>) {
             Step::ForkFrom(_) if made.is_empty() => continue,
             Step::ForkFrom(index) => {
                 let (id, entries) = made[index % made.len()].clone();
-                head = db.read(move |snap| states::load_state(snap, id)).await.unwrap();
+                head = db
+                    .read(move |snap| states::load_state(snap, id))
+                    .await
+                    .unwrap();
                 model = entries;
                 continue;
             }
         };
         let root = head.root;
         let numbers: Vec<_> = head.chain.iter().map(|(_, no, _)| *no).collect();
-        let nodes = db.read(move |snap| states::load_nodes(snap, root, Some(&numbers))).await.unwrap();
+        let nodes = db
+            .read(move |snap| states::load_nodes(snap, root, Some(&numbers)))
+            .await
+            .unwrap();
         let mut spare = db.new_ids(Counter::Node, 300).await.unwrap();
         let id = number as i64 + 1;
         let new = head.push(id, no, event, &nodes, || spare.pop().unwrap());
@@ -492,20 +625,33 @@ async fn check_states(steps: Vec<Step>) {
         made.push((id, model.clone()));
         db.write(move |tx| write_state(tx, &new)).await.unwrap();
     }
-    let pairs: Vec<_> = made.iter().zip(made.iter().skip(7)).map(|(a, b)| (a.clone(), b.clone())).collect();
+    let pairs: Vec<_> = made
+        .iter()
+        .zip(made.iter().skip(7))
+        .map(|(a, b)| (a.clone(), b.clone()))
+        .collect();
     for (id, entries) in &made {
         let id = *id;
-        let read = db.read(move |snap| states::entries(snap, id)).await.unwrap();
+        let read = db
+            .read(move |snap| states::entries(snap, id))
+            .await
+            .unwrap();
         assert_eq!(&read, entries);
     }
     for ((a, in_a), (b, in_b)) in pairs {
-        let numbers: std::collections::BTreeSet<_> = in_a.keys().chain(in_b.keys()).copied().collect();
+        let numbers: std::collections::BTreeSet<_> =
+            in_a.keys().chain(in_b.keys()).copied().collect();
         let expected: Vec<_> = numbers
             .into_iter()
             .map(|no| (no, in_a.get(&no).copied(), in_b.get(&no).copied()))
             .filter(|(_, in_a, in_b)| in_a != in_b)
             .collect();
-        assert_eq!(db.read(move |snap| states::difference(snap, a, b)).await.unwrap(), expected);
+        assert_eq!(
+            db.read(move |snap| states::difference(snap, a, b))
+                .await
+                .unwrap(),
+            expected
+        );
     }
 }
 
@@ -515,11 +661,22 @@ fn write_state(tx: &mut storage::Tx<'_>, new: &states::NewState) -> Result<(), E
         tx.execute(
             "INSERT INTO states (id, room, parent, state_no, event, root, height, chain)
              VALUES ($1, 1, $2, $3, $4, $5, $6, $7)",
-            params![state.id, state.parent, state.no, state.event, state.root, state.height, state.chain],
+            params![
+                state.id,
+                state.parent,
+                state.no,
+                state.event,
+                state.root,
+                state.height,
+                state.chain
+            ],
         )?;
     }
     for node in &new.nodes {
-        tx.execute("INSERT INTO state_nodes (id, slots) VALUES ($1, $2)", params![node.id, node.encode()])?;
+        tx.execute(
+            "INSERT INTO state_nodes (id, slots) VALUES ($1, $2)",
+            params![node.id, node.encode()],
+        )?;
     }
     for (state, root, height) in &new.rooted {
         tx.execute(

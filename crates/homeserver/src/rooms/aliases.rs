@@ -27,23 +27,36 @@ pub enum AliasError {
 }
 
 /// The room that an alias of this server names.
-pub async fn resolve_alias(hs: &Homeserver, alias: &str) -> Result<Option<RoomRow>, storage::Error> {
+pub async fn resolve_alias(
+    hs: &Homeserver,
+    alias: &str,
+) -> Result<Option<RoomRow>, storage::Error> {
     let alias = alias.to_owned();
     hs.db
         .read(move |snap| {
-            let row = snap.query_one("SELECT room FROM aliases WHERE alias = $1", params![alias])?;
-            let Some(key) = row.map(|row| RoomKey(row.int(0))) else { return Ok(None) };
+            let row =
+                snap.query_one("SELECT room FROM aliases WHERE alias = $1", params![alias])?;
+            let Some(key) = row.map(|row| RoomKey(row.int(0))) else {
+                return Ok(None);
+            };
             Ok(storage::rooms::rooms_by_key(snap, &[key])?.remove(&key))
         })
         .await
 }
 
 /// Gives a room one more alias.
-pub async fn add_alias(hs: &Homeserver, requester: &Requester, alias: &str, room_id: &str) -> Result<(), AliasError> {
+pub async fn add_alias(
+    hs: &Homeserver,
+    requester: &Requester,
+    alias: &str,
+    room_id: &str,
+) -> Result<(), AliasError> {
     if !hs.is_local(alias) {
         return Err(AliasError::OtherServer);
     }
-    let room = find_room(hs, room_id).await?.ok_or(AliasError::UnknownRoom)?;
+    let room = find_room(hs, room_id)
+        .await?
+        .ok_or(AliasError::UnknownRoom)?;
     require_joined(hs, requester.user, room.key).await?;
     let (alias, creator, room) = (alias.to_owned(), requester.user, room.key);
     hs.db
@@ -57,20 +70,32 @@ pub async fn add_alias(hs: &Homeserver, requester: &Requester, alias: &str, room
 }
 
 /// Takes an alias away: who made it, who may set the room's main alias, or an administrator.
-pub async fn remove_alias(hs: &Homeserver, requester: &Requester, alias: &str) -> Result<(), AliasError> {
+pub async fn remove_alias(
+    hs: &Homeserver,
+    requester: &Requester,
+    alias: &str,
+) -> Result<(), AliasError> {
     if !hs.is_local(alias) {
         return Err(AliasError::OtherServer);
     }
-    let room = resolve_alias(hs, alias).await?.ok_or(AliasError::UnknownAlias)?;
-    let may = requester.is_admin || has_power(hs, requester, &room, "m.room.canonical_alias").await?;
+    let room = resolve_alias(hs, alias)
+        .await?
+        .ok_or(AliasError::UnknownAlias)?;
+    let may =
+        requester.is_admin || has_power(hs, requester, &room, "m.room.canonical_alias").await?;
     let (alias, user) = (alias.to_owned(), requester.user);
     hs.db
         .write(move |tx| {
             let row = tx
-                .query_one("SELECT creator FROM aliases WHERE alias = $1", params![&alias])?
+                .query_one(
+                    "SELECT creator FROM aliases WHERE alias = $1",
+                    params![&alias],
+                )?
                 .ok_or(AliasError::UnknownAlias)?;
             if !may && UserKey(row.int(0)) != user {
-                return Err(AliasError::Forbidden("you need more power in the room to remove this alias"));
+                return Err(AliasError::Forbidden(
+                    "you need more power in the room to remove this alias",
+                ));
             }
             tx.execute("DELETE FROM aliases WHERE alias = $1", params![&alias])?;
             Ok(())
@@ -79,16 +104,30 @@ pub async fn remove_alias(hs: &Homeserver, requester: &Requester, alias: &str) -
 }
 
 /// The aliases of a room on this server, for its members (and for all where its history is open to the world).
-pub async fn aliases_of(hs: &Homeserver, requester: &Requester, room_id: &str) -> Result<Vec<String>, AliasError> {
-    let room = find_room(hs, room_id).await?.ok_or(AliasError::UnknownRoom)?;
-    let open = RoomSummary::from_json(&room.summary).history_visibility.as_deref() == Some("world_readable");
+pub async fn aliases_of(
+    hs: &Homeserver,
+    requester: &Requester,
+    room_id: &str,
+) -> Result<Vec<String>, AliasError> {
+    let room = find_room(hs, room_id)
+        .await?
+        .ok_or(AliasError::UnknownRoom)?;
+    let open = RoomSummary::from_json(&room.summary)
+        .history_visibility
+        .as_deref()
+        == Some("world_readable");
     if !open {
         require_joined(hs, requester.user, room.key).await?;
     }
     let key = room.key;
     let rows = hs
         .db
-        .read(move |snap| snap.query("SELECT alias FROM aliases WHERE room = $1 ORDER BY alias", params![key]))
+        .read(move |snap| {
+            snap.query(
+                "SELECT alias FROM aliases WHERE room = $1 ORDER BY alias",
+                params![key],
+            )
+        })
         .await
         .map_err(AliasError::Storage)?;
     Ok(rows.iter().map(|row| row.text(0)).collect())
@@ -96,7 +135,10 @@ pub async fn aliases_of(hs: &Homeserver, requester: &Requester, room_id: &str) -
 
 /// Whether a room is listed.
 pub async fn is_published(hs: &Homeserver, room_id: &str) -> Result<bool, AliasError> {
-    Ok(find_room(hs, room_id).await?.ok_or(AliasError::UnknownRoom)?.published)
+    Ok(find_room(hs, room_id)
+        .await?
+        .ok_or(AliasError::UnknownRoom)?
+        .published)
 }
 
 /// Lists a room, or takes it from the list.
@@ -106,13 +148,22 @@ pub async fn set_published(
     room_id: &str,
     published: bool,
 ) -> Result<(), AliasError> {
-    let room = find_room(hs, room_id).await?.ok_or(AliasError::UnknownRoom)?;
+    let room = find_room(hs, room_id)
+        .await?
+        .ok_or(AliasError::UnknownRoom)?;
     if !requester.is_admin && !has_power(hs, requester, &room, "m.room.canonical_alias").await? {
-        return Err(AliasError::Forbidden("you need more power in the room to change its listing"));
+        return Err(AliasError::Forbidden(
+            "you need more power in the room to change its listing",
+        ));
     }
     let key = room.key;
     hs.db
-        .write(move |tx| tx.execute("UPDATE rooms SET published = $2 WHERE id = $1", params![key, published]))
+        .write(move |tx| {
+            tx.execute(
+                "UPDATE rooms SET published = $2 WHERE id = $1",
+                params![key, published],
+            )
+        })
         .await
         .map(drop)
         .map_err(AliasError::Storage)
@@ -167,7 +218,10 @@ pub async fn public_rooms(
         .await?;
     let matching: Vec<PublicRoom> = rows
         .into_iter()
-        .map(|room| PublicRoom { summary: RoomSummary::from_json(&room.summary), room })
+        .map(|room| PublicRoom {
+            summary: RoomSummary::from_json(&room.summary),
+            room,
+        })
         .filter(|listed| matches(&filter, listed))
         .collect();
     let total = matching.len();
@@ -181,13 +235,20 @@ pub async fn public_rooms(
 }
 
 fn matches(filter: &PublicRoomsFilter, listed: &PublicRoom) -> bool {
-    let of_type = filter.room_types.as_ref().is_none_or(|types| types.contains(&listed.summary.room_type));
+    let of_type = filter
+        .room_types
+        .as_ref()
+        .is_none_or(|types| types.contains(&listed.summary.room_type));
     let found = filter.search_term.as_ref().is_none_or(|term| {
         let term = term.to_lowercase();
-        [&listed.summary.name, &listed.summary.topic, &listed.summary.canonical_alias]
-            .into_iter()
-            .flatten()
-            .any(|text| text.to_lowercase().contains(&term))
+        [
+            &listed.summary.name,
+            &listed.summary.topic,
+            &listed.summary.canonical_alias,
+        ]
+        .into_iter()
+        .flatten()
+        .any(|text| text.to_lowercase().contains(&term))
     });
     of_type && found
 }
@@ -213,9 +274,15 @@ async fn has_power(
     if member.is_none_or(|member| member.membership != Membership::Join) {
         return Ok(false);
     }
-    let Some(rules) = room::versions::Rules::of_name(&room.room_version) else { return Ok(false) };
-    let parse = |row: Option<storage::events::EventRow>| row.and_then(|row| super::head::parse_stored(rules, row));
-    let (Some(create), levels) = (parse(create), parse(levels)) else { return Ok(false) };
+    let Some(rules) = room::versions::Rules::of_name(&room.room_version) else {
+        return Ok(false);
+    };
+    let parse = |row: Option<storage::events::EventRow>| {
+        row.and_then(|row| super::head::parse_stored(rules, row))
+    };
+    let (Some(create), levels) = (parse(create), parse(levels)) else {
+        return Ok(false);
+    };
     let powers = room::power_levels::Powers::new(&create, levels.as_deref());
     Ok(powers.is_ok_and(|powers| powers.can_send(&requester.user_id, event_type, true)))
 }
@@ -238,10 +305,18 @@ pub async fn aliases_are_good(
 ) -> Result<bool, storage::Error> {
     let named = |content: &Value| -> Vec<String> {
         let alt = content["alt_aliases"].as_array().into_iter().flatten();
-        content["alias"].as_str().into_iter().chain(alt.filter_map(Value::as_str)).map(str::to_owned).collect()
+        content["alias"]
+            .as_str()
+            .into_iter()
+            .chain(alt.filter_map(Value::as_str))
+            .map(str::to_owned)
+            .collect()
     };
     let known = named(present);
-    for alias in named(content).into_iter().filter(|alias| !known.contains(alias)) {
+    for alias in named(content)
+        .into_iter()
+        .filter(|alias| !known.contains(alias))
+    {
         let room = resolve_alias(hs, &alias).await?;
         if room.is_none_or(|room| room.room_id != room_id) {
             return Ok(false);

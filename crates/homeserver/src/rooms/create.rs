@@ -118,7 +118,12 @@ pub struct Planned {
 impl Planned {
     /// About how many bytes it writes.
     pub fn bytes(&self) -> usize {
-        self.decision.change.events.iter().map(|event| event.body.len()).sum()
+        self.decision
+            .change
+            .events
+            .iter()
+            .map(|event| event.body.len())
+            .sum()
     }
 }
 
@@ -129,18 +134,36 @@ pub async fn plan(
     request: CreateRoom,
     predecessor: Option<Value>,
 ) -> Result<Planned, CreateError> {
-    let version = request.room_version.clone().unwrap_or_else(|| hs.settings.default_room_version.clone());
-    let rules = Rules::of_name(&version).ok_or_else(|| CreateError::UnsupportedVersion(version.clone()))?;
+    let version = request
+        .room_version
+        .clone()
+        .unwrap_or_else(|| hs.settings.default_room_version.clone());
+    let rules =
+        Rules::of_name(&version).ok_or_else(|| CreateError::UnsupportedVersion(version.clone()))?;
     if request.invite.len() > INVITES_MAX {
         return Err(CreateError::TooManyInvites);
     }
-    let alias = request.alias_localpart.as_deref().map(|localpart| full_alias(hs, localpart)).transpose()?;
+    let alias = request
+        .alias_localpart
+        .as_deref()
+        .map(|localpart| full_alias(hs, localpart))
+        .transpose()?;
     let sender = sender_of(requester)?;
     let room = RoomKey(hs.db.new_ids(Counter::Room, 1).await?[0]);
     // From version 12 on the create event makes the id; this one is then only a stand-in.
     let room_id = OwnedRoomId::try_from(format!("!{}:{}", hs.random_string(18), hs.server_name))
         .map_err(|_| CreateError::InvalidState("the server's name makes no room ids".into()))?;
-    let events = first_events(hs, requester, &sender, rules, &version, &request, alias.as_deref(), predecessor).await?;
+    let events = first_events(
+        hs,
+        requester,
+        &sender,
+        rules,
+        &version,
+        &request,
+        alias.as_deref(),
+        predecessor,
+    )
+    .await?;
     let mut head = Head::new(room, room_id, rules);
     let mut decision = decide_on(hs, &mut head, &sender, &events).await?;
     decision.change.create = Some(NewRoom {
@@ -149,19 +172,33 @@ pub async fn plan(
         published: request.published,
         created_ms: hs.now_ms() as i64,
     });
-    Ok(Planned { room, room_id: head.room_id.clone(), alias, decision })
+    Ok(Planned {
+        room,
+        room_id: head.room_id.clone(),
+        alias,
+        decision,
+    })
 }
 
 /// `#localpart:server`, checked.
 pub fn full_alias(hs: &Homeserver, localpart: &str) -> Result<String, CreateError> {
-    let allowed = !localpart.is_empty() && !localpart.contains([':', '\0']) && !localpart.contains(char::is_whitespace);
+    let allowed = !localpart.is_empty()
+        && !localpart.contains([':', '\0'])
+        && !localpart.contains(char::is_whitespace);
     let alias = format!("#{localpart}:{}", hs.server_name);
     // Ids have at most 255 bytes (appendices, "Room aliases").
-    if allowed && alias.len() <= 255 { Ok(alias) } else { Err(CreateError::InvalidAlias(localpart.to_owned())) }
+    if allowed && alias.len() <= 255 {
+        Ok(alias)
+    } else {
+        Err(CreateError::InvalidAlias(localpart.to_owned()))
+    }
 }
 
 /// The events in the order that the spec gives them.
-#[expect(clippy::too_many_arguments, reason = "what a room starts from, each of another kind")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a room starts from, each of another kind"
+)]
 async fn first_events(
     hs: &Homeserver,
     requester: &Requester,
@@ -172,12 +209,19 @@ async fn first_events(
     alias: Option<&str>,
     predecessor: Option<Value>,
 ) -> Result<Vec<LocalEvent>, CreateError> {
-    let state = |event_type: &str, content: Value| LocalEvent::state(event_type, "", content.to_string());
+    let state =
+        |event_type: &str, content: Value| LocalEvent::state(event_type, "", content.to_string());
     let overridden = |event_type: &str| {
-        request.initial_state.iter().any(|(known, key, _)| known == event_type && key.is_empty())
+        request
+            .initial_state
+            .iter()
+            .any(|(known, key, _)| known == event_type && key.is_empty())
     };
     let mut events = vec![
-        state("m.room.create", create_content(rules, version, sender, request, predecessor)),
+        state(
+            "m.room.create",
+            create_content(rules, version, sender, request, predecessor),
+        ),
         LocalEvent::member(
             sender.user_id.as_str(),
             sender.key,
@@ -186,7 +230,10 @@ async fn first_events(
         ),
     ];
     if !overridden("m.room.power_levels") {
-        events.push(state("m.room.power_levels", power_levels(rules, sender, request)));
+        events.push(state(
+            "m.room.power_levels",
+            power_levels(rules, sender, request),
+        ));
     }
     if let Some(alias) = alias.filter(|_| !overridden("m.room.canonical_alias")) {
         events.push(state("m.room.canonical_alias", json!({ "alias": alias })));
@@ -197,8 +244,14 @@ async fn first_events(
     };
     for (event_type, content) in [
         ("m.room.join_rules", json!({ "join_rule": join_rule })),
-        ("m.room.history_visibility", json!({ "history_visibility": "shared" })),
-        ("m.room.guest_access", json!({ "guest_access": guest_access })),
+        (
+            "m.room.history_visibility",
+            json!({ "history_visibility": "shared" }),
+        ),
+        (
+            "m.room.guest_access",
+            json!({ "guest_access": guest_access }),
+        ),
     ] {
         if !overridden(event_type) {
             events.push(state(event_type, content));
@@ -206,9 +259,15 @@ async fn first_events(
     }
     for (event_type, state_key, content) in &request.initial_state {
         if matches!(event_type.as_str(), "m.room.create" | "m.room.member") {
-            return Err(CreateError::InvalidState(format!("`initial_state` must not hold {event_type}")));
+            return Err(CreateError::InvalidState(format!(
+                "`initial_state` must not hold {event_type}"
+            )));
         }
-        events.push(LocalEvent::state(event_type, state_key, content.to_string()));
+        events.push(LocalEvent::state(
+            event_type,
+            state_key,
+            content.to_string(),
+        ));
     }
     if let Some(name) = &request.name {
         events.push(state("m.room.name", json!({ "name": name })));
@@ -225,7 +284,12 @@ async fn first_events(
         if request.is_direct {
             content["is_direct"] = true.into();
         }
-        events.push(LocalEvent::member(user_id.as_str(), user, true, content.to_string()));
+        events.push(LocalEvent::member(
+            user_id.as_str(),
+            user,
+            true,
+            content.to_string(),
+        ));
     }
     Ok(events)
 }
@@ -253,8 +317,11 @@ fn create_content(
         content.insert("predecessor".into(), predecessor);
     }
     if rules.auth.creators_have_infinite_power && request.preset == Preset::TrustedPrivateChat {
-        let mut creators: Vec<Value> =
-            content.get("additional_creators").and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut creators: Vec<Value> = content
+            .get("additional_creators")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         for user_id in &request.invite {
             if !creators.iter().any(|known| known == user_id.as_str()) {
                 creators.push(user_id.as_str().into());
@@ -270,12 +337,25 @@ fn power_levels(rules: &Rules, sender: &Sender, request: &CreateRoom) -> Value {
     if !rules.auth.creators_have_infinite_power {
         users.insert(sender.user_id.to_string(), 100.into());
         if request.preset == Preset::TrustedPrivateChat {
-            users.extend(request.invite.iter().map(|user_id| (user_id.to_string(), 100.into())));
+            users.extend(
+                request
+                    .invite
+                    .iter()
+                    .map(|user_id| (user_id.to_string(), 100.into())),
+            );
         }
     }
     // Creators stand above all levels from version 12 on, so that an upgrade can be theirs alone.
-    let tombstone = if rules.auth.creators_have_infinite_power { 150 } else { 100 };
-    let invite = if request.preset == Preset::PublicChat { 50 } else { 0 };
+    let tombstone = if rules.auth.creators_have_infinite_power {
+        150
+    } else {
+        100
+    };
+    let invite = if request.preset == Preset::PublicChat {
+        50
+    } else {
+        0
+    };
     let mut content = json!({
         "users": users,
         "users_default": 0,

@@ -26,8 +26,14 @@ pub(super) fn unreachable(_user_id: &str) -> SendError {
 }
 
 /// A user's row in a room.
-pub async fn member(hs: &Homeserver, room: RoomKey, user: UserKey) -> Result<Option<MemberRow>, storage::Error> {
-    hs.db.read(move |snap| storage::rooms::member(snap, room, user)).await
+pub async fn member(
+    hs: &Homeserver,
+    room: RoomKey,
+    user: UserKey,
+) -> Result<Option<MemberRow>, storage::Error> {
+    hs.db
+        .read(move |snap| storage::rooms::member(snap, room, user))
+        .await
 }
 
 /// The content of a requester's own join or knock: what the client gave, and the profile.
@@ -48,7 +54,10 @@ pub async fn join_content(
 }
 
 /// The display name and avatar that a local user shows.
-async fn profile_of(_hs: &Homeserver, _user: UserKey) -> Result<(Option<String>, Option<String>), storage::Error> {
+async fn profile_of(
+    _hs: &Homeserver,
+    _user: UserKey,
+) -> Result<(Option<String>, Option<String>), storage::Error> {
     Ok((None, None))
 }
 
@@ -60,8 +69,12 @@ pub async fn join_room(
     reason: Option<&str>,
     third_party_signed: Option<Value>,
 ) -> Result<(), SendError> {
-    let room = find_room(hs, room_id).await?.ok_or(SendError::UnknownRoom)?;
-    let mine = member(hs, room.key, requester.user).await?.map(|row| row.membership);
+    let room = find_room(hs, room_id)
+        .await?
+        .ok_or(SendError::UnknownRoom)?;
+    let mine = member(hs, room.key, requester.user)
+        .await?
+        .map(|row| row.membership);
     if mine == Some(Membership::Join) {
         return Ok(());
     }
@@ -78,7 +91,9 @@ pub async fn join_room(
         extra.insert("join_authorised_via_users_server".into(), voucher.into());
     }
     let content = join_content(hs, requester, extra).await?;
-    own_membership(hs, requester, room.key, content).await.map(drop)
+    own_membership(hs, requester, room.key, content)
+        .await
+        .map(drop)
 }
 
 /// Knocks on a room.
@@ -105,7 +120,9 @@ pub async fn leave_room(
     reason: Option<&str>,
 ) -> Result<(), SendError> {
     let room = room_key(hs, room_id).await?;
-    let mine = member(hs, room, requester.user).await?.map(|row| row.membership);
+    let mine = member(hs, room, requester.user)
+        .await?
+        .map(|row| row.membership);
     if mine == Some(Membership::Leave) {
         return Ok(());
     }
@@ -124,7 +141,12 @@ async fn own_membership(
     content: Value,
 ) -> Result<Sent, SendError> {
     let sender = sender_of(requester)?;
-    let event = LocalEvent::member(&requester.user_id, requester.user, true, content.to_string());
+    let event = LocalEvent::member(
+        &requester.user_id,
+        requester.user,
+        true,
+        content.to_string(),
+    );
     let mut sent = send_events(hs, room, &sender, &[event]).await?;
     sent.pop().ok_or(SendError::UnknownRoom)
 }
@@ -146,7 +168,12 @@ pub async fn set_membership(
     let user = intern_user(hs, target.as_str()).await?;
     let theirs = member(hs, room, user).await?.map(|row| row.membership);
     match deed {
-        Deed::Kick if !matches!(theirs, Some(Membership::Join | Membership::Invite | Membership::Knock)) => {
+        Deed::Kick
+            if !matches!(
+                theirs,
+                Some(Membership::Join | Membership::Invite | Membership::Knock)
+            ) =>
+        {
             return Err(SendError::Refused("the user is not in the room"));
         }
         Deed::Unban if theirs != Some(Membership::Ban) => {
@@ -171,7 +198,9 @@ pub async fn set_membership(
         content["reason"] = reason.into();
     }
     let event = LocalEvent::member(target.as_str(), user, is_local, content.to_string());
-    send_events(hs, room, &sender_of(requester)?, &[event]).await.map(drop)
+    send_events(hs, room, &sender_of(requester)?, &[event])
+        .await
+        .map(drop)
 }
 
 /// Sends a membership event with a content of the client's own (`PUT …/state/m.room.member/{userId}`).
@@ -190,7 +219,11 @@ pub async fn put_membership(
 }
 
 /// Shows a profile change in one room: sends the requester's membership again with the new name and picture.
-pub async fn refresh_member_profile(hs: &Homeserver, requester: &Requester, room: RoomKey) -> Result<(), SendError> {
+pub async fn refresh_member_profile(
+    hs: &Homeserver,
+    requester: &Requester,
+    room: RoomKey,
+) -> Result<(), SendError> {
     let mine = member(hs, room, requester.user).await?;
     if mine.is_none_or(|row| row.membership != Membership::Join) {
         return Ok(());
@@ -211,8 +244,15 @@ pub enum ForgetError {
 }
 
 /// Takes a room that was left out of the user's lists and history.
-pub async fn forget_room(hs: &Homeserver, requester: &Requester, room_id: &str) -> Result<(), ForgetError> {
-    let room = find_room(hs, room_id).await?.ok_or(ForgetError::NeverIn)?.key;
+pub async fn forget_room(
+    hs: &Homeserver,
+    requester: &Requester,
+    room_id: &str,
+) -> Result<(), ForgetError> {
+    let room = find_room(hs, room_id)
+        .await?
+        .ok_or(ForgetError::NeverIn)?
+        .key;
     let user = requester.user;
     hs.db
         .write(move |tx| {
@@ -235,8 +275,14 @@ pub async fn forget_room(hs: &Homeserver, requester: &Requester, room_id: &str) 
 
 /// For a restricted room: a member with the power to invite, in whose name this server vouches that the requester is
 /// in one of the rooms that the join rule names. None where the rule asks for no voucher, or nobody can give it.
-async fn voucher(hs: &Homeserver, requester: &Requester, room: &RoomRow) -> Result<Option<String>, SendError> {
-    let rule = RoomSummary::from_json(&room.summary).join_rule.unwrap_or_default();
+async fn voucher(
+    hs: &Homeserver,
+    requester: &Requester,
+    room: &RoomRow,
+) -> Result<Option<String>, SendError> {
+    let rule = RoomSummary::from_json(&room.summary)
+        .join_rule
+        .unwrap_or_default();
     if !matches!(rule.as_str(), "restricted" | "knock_restricted") {
         return Ok(None);
     }
@@ -252,7 +298,9 @@ async fn voucher(hs: &Homeserver, requester: &Requester, room: &RoomRow) -> Resu
             ))
         })
         .await?;
-    let Some(allowed) = rules_event.map(|row| allowed_rooms(&row.body)) else { return Ok(None) };
+    let Some(allowed) = rules_event.map(|row| allowed_rooms(&row.body)) else {
+        return Ok(None);
+    };
     let joined = hs.db.rooms_of(requester.user).await?;
     let rows = hs
         .db
@@ -264,14 +312,27 @@ async fn voucher(hs: &Homeserver, requester: &Requester, room: &RoomRow) -> Resu
             Ok(keys)
         })
         .await?;
-    if !rows.iter().any(|key| joined.get(key) == Some(&Membership::Join)) {
+    if !rows
+        .iter()
+        .any(|key| joined.get(key) == Some(&Membership::Join))
+    {
         return Ok(None);
     }
-    let Some(rules) = room::versions::Rules::of_name(&room.room_version) else { return Ok(None) };
-    let parse = |row: Option<storage::events::EventRow>| row.and_then(|row| super::head::parse_stored(rules, row));
-    let (Some(create), levels) = (parse(create), parse(levels)) else { return Ok(None) };
-    let Ok(powers) = room::power_levels::Powers::new(&create, levels.as_deref()) else { return Ok(None) };
-    Ok(members.into_iter().find(|user_id| hs.is_local(user_id) && powers.can_invite(user_id)))
+    let Some(rules) = room::versions::Rules::of_name(&room.room_version) else {
+        return Ok(None);
+    };
+    let parse = |row: Option<storage::events::EventRow>| {
+        row.and_then(|row| super::head::parse_stored(rules, row))
+    };
+    let (Some(create), levels) = (parse(create), parse(levels)) else {
+        return Ok(None);
+    };
+    let Ok(powers) = room::power_levels::Powers::new(&create, levels.as_deref()) else {
+        return Ok(None);
+    };
+    Ok(members
+        .into_iter()
+        .find(|user_id| hs.is_local(user_id) && powers.can_invite(user_id)))
 }
 
 /// Rooms that a join rule may name: bounds what one join costs.
@@ -280,7 +341,10 @@ const ALLOWED_ROOMS_MAX: usize = 50;
 /// The rooms whose members a restricted join rule lets in.
 fn allowed_rooms(body: &[u8]) -> Vec<String> {
     let event: Value = serde_json::from_slice(body).unwrap_or_default();
-    let allow = event["content"]["allow"].as_array().cloned().unwrap_or_default();
+    let allow = event["content"]["allow"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     allow
         .iter()
         .filter(|condition| condition["type"] == "m.room_membership")
@@ -289,7 +353,10 @@ fn allowed_rooms(body: &[u8]) -> Vec<String> {
         .collect()
 }
 
-fn joined_user_ids(snap: &mut storage::Snapshot<'_>, room: RoomKey) -> Result<Vec<String>, storage::Error> {
+fn joined_user_ids(
+    snap: &mut storage::Snapshot<'_>,
+    room: RoomKey,
+) -> Result<Vec<String>, storage::Error> {
     let rows = snap.query(
         "SELECT u.user_id FROM members m JOIN users u ON u.id = m.user_key
          WHERE m.room = $1 AND m.membership = $2 ORDER BY m.user_key",

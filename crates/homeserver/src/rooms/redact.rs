@@ -33,7 +33,9 @@ pub async fn redact_with(
     transaction: Option<Transaction>,
 ) -> Result<OwnedEventId, SendError> {
     if !may_redact(hs, requester, room_id, target).await? {
-        return Err(SendError::Refused("you need more power in this room to redact events of others"));
+        return Err(SendError::Refused(
+            "you need more power in this room to redact events of others",
+        ));
     }
     let mut event = LocalEvent::message("m.room.redaction", content.to_string());
     event.redacts = Some(target.clone());
@@ -48,13 +50,19 @@ async fn may_redact(
     room_id: &str,
     target: &OwnedEventId,
 ) -> Result<bool, SendError> {
-    let room = find_room(hs, room_id).await?.ok_or(SendError::UnknownRoom)?;
-    let Some(rules) = room::versions::Rules::of_name(&room.room_version) else { return Err(SendError::UnknownRoom) };
+    let room = find_room(hs, room_id)
+        .await?
+        .ok_or(SendError::UnknownRoom)?;
+    let Some(rules) = room::versions::Rules::of_name(&room.room_version) else {
+        return Err(SendError::UnknownRoom);
+    };
     let (key, target) = (room.key, target.to_string());
     let (create, levels, sender) = hs
         .db
         .read(move |snap| -> Result<_, storage::Error> {
-            let event = storage::events::by_id(snap, &[&target])?.remove(&target).filter(|event| event.room == key);
+            let event = storage::events::by_id(snap, &[&target])?
+                .remove(&target)
+                .filter(|event| event.room == key);
             let sender = match &event {
                 Some(event) => storage::ids::user_ids(snap, &[event.sender])?.remove(&event.sender),
                 None => None,
@@ -68,11 +76,19 @@ async fn may_redact(
         .await?;
     // What is not here can't be judged; the redaction is kept and applies when its target comes.
     let Some(sender) = sender.and_then(|id| OwnedUserId::try_from(id).ok()) else {
-        return Err(SendError::Refused("the event to redact is not in this room"));
+        return Err(SendError::Refused(
+            "the event to redact is not in this room",
+        ));
     };
-    let parse = |row: Option<storage::events::EventRow>| row.and_then(|row| super::head::parse_stored(rules, row));
-    let (Some(create), levels) = (parse(create), parse(levels)) else { return Err(SendError::UnknownRoom) };
-    let Ok(me) = OwnedUserId::try_from(requester.user_id.as_str()) else { return Ok(false) };
+    let parse = |row: Option<storage::events::EventRow>| {
+        row.and_then(|row| super::head::parse_stored(rules, row))
+    };
+    let (Some(create), levels) = (parse(create), parse(levels)) else {
+        return Err(SendError::UnknownRoom);
+    };
+    let Ok(me) = OwnedUserId::try_from(requester.user_id.as_str()) else {
+        return Ok(false);
+    };
     if me == sender {
         return Ok(true);
     }
