@@ -54,11 +54,13 @@ pub async fn join_content(
 }
 
 /// The display name and avatar that a local user shows.
-async fn profile_of(
-    _hs: &Homeserver,
-    _user: UserKey,
-) -> Result<(Option<String>, Option<String>), storage::Error> {
-    Ok((None, None))
+async fn profile_of(hs: &Homeserver, user: UserKey) -> Result<(Option<String>, Option<String>), storage::Error> {
+    let profile = hs.db.read(move |snap| storage::profiles::get(snap, user)).await?;
+    let text = |field: &str| {
+        let value: Value = serde_json::from_slice(profile.get(field)?).ok()?;
+        value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    Ok((text("displayname"), text("avatar_url")))
 }
 
 /// Joins a room by its id. Who is joined already stays so.
