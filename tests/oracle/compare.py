@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Compares our decisions on generated rooms with those of Synapse's own functions, called in process.
+
+For each room version: event ids, content hashes, redacted forms, the authorization rules (by the auth events, and by
+the state before each event) and resolved states. Every difference is printed with what reproduces it, and the exit
+status is 1 if there is any.
+
+One thing in which Synapse goes beyond the rules of the specification is taken out of it beforehand: see
+`membership_without_federation_of_target`.
+
+    compare.py --oracle PATH [--versions 1,2,…] [--per-version N] [--seed S] [--steps K]
+
+Needs the package matrix-synapse; where it is not in the running Python, KITH_SYNAPSE_VENV names a virtual environment
+that has it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+# A systematic difference would print thousands of lines.
+DIFFERENCES_SHOWN_MAX = 10
+VERSIONS = [str(version) for version in range(1, 13)]
+
+try:
+    import synapse  # noqa: F401
+except ImportError:
+    python = os.path.join(os.environ.get("KITH_SYNAPSE_VENV", ""), "bin", "python")
+    if not os.environ.get("KITH_SYNAPSE_VENV") or os.environ.get("KITH_ORACLE_REEXECUTED"):
+        sys.exit("matrix-synapse is not installed here; set KITH_SYNAPSE_VENV to a virtual environment that has it")
+    os.environ["KITH_ORACLE_REEXECUTED"] = "1"
+    os.execv(python, [python, *sys.argv])
+
+import hashlib  # noqa: E402
+import logging  # noqa: E402
+
+from synapse import event_auth  # noqa: E402
+from synapse.api.room_versions import KNOWN_ROOM_VERSIONS  # noqa: E402
+from synapse.crypto.event_signing import compute_content_hash  # noqa: E402
+from synapse.events import make_event_from_dict  # noqa: E402
+from synapse.events.utils import prune_event  # noqa: E402
+from synapse.state import v1, v2  # noqa: E402
+from synapse.storage.databases.main.event_federation import StateDifference  # noqa: E402
+
+logging.disable(logging.CRITICAL)
+
+
+def finish(coroutine):
+    """Runs a coroutine that waits for nothing."""
+    try:
+        while True:
+            coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+
+
+class Clock:
+    async def sleep(self, _duration):
+        pass
+
+
+class Store:
+    """The events of one room, with the graph questions that state resolution asks."""
+
+    def __init__(self, events):
+        self.events = events
+
+    async def get_events(self, event_ids, redact_behaviour=None, get_prev_content=False, allow_rejected=False):
+        return {event_id: self.events[event_id] for event_id in event_ids if event_id in self.events}
+
+    async def get_auth_chain_difference(self, room_id, state_sets, conflicted_state, additional):
+        chains = [self.chain(state_set) for state_set in state_sets]
+        difference = set.union(*chains) - set.intersection(*chains)
+        subgraph = None
+        if conflicted_state is not None:
+            # By the definition: reached from a conflicted event, and reaching one.
+            reached = self.chain(conflicted_state)
+            subgraph = {event_id for event_id in reached if self.chain([event_id]) & conflicted_state}
+        return StateDifference(auth_difference=difference, conflicted_subgraph=subgraph)
+
+    def chain(self, event_ids):
+        seen, stack = set(), list(event_ids)
+        while stack:
+            event_id = stack.pop()
+            if event_id not in seen:
+                seen.add(event_id)
+                stack.extend(self.events[event_id].auth_event_ids())
+        return seen
+
+
+def refusal(decide):
+    """None, or why Synapse refuses. Malformed content raises other errors than AuthError; all of them refuse."""
+    try:
+        result = decide()
+        if result is not None and hasattr(result, "send"):
+            finish(result)
+    except Exception as error:  # noqa: BLE001
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+class FederatingCreate:
+    """A create event, but that its room is open to users of other servers."""
+
+    def __init__(self, create):
+        self._create = create
+        self.content = {key: value for key, value in create.content.items() if key != "m.federate"}
+
+    def __getattr__(self, name):
+        return getattr(self._create, name)
+
+
+def membership_without_federation_of_target(room_version, event, auth_events):
+    """Synapse's rules of membership, but for one: it asks of `m.federate` for the target's server too.
+
+    The specification, and the sender's check that Synapse makes before, ask for the sender's server only. In such a
+    room all servers are one server, so nobody else is there to disagree.
+    """
+    create = auth_events.get(("m.room.create", ""))
+    if create is not None:
+        auth_events = {**auth_events, ("m.room.create", ""): FederatingCreate(create)}
+    return synapse_membership(room_version, event, auth_events)
+
+
+synapse_membership = event_auth._is_membership_change_allowed
+event_auth._is_membership_change_allowed = membership_without_federation_of_target
+
+
+class Room:
+    def __init__(self, given):
+        self.given = given
+        self.version = KNOWN_ROOM_VERSIONS[given["version"]]
+        self.events = {}
+        for event in given["events"]:
+            rejected = "rejected" if event["rejected"] else None
+            made = make_event_from_dict(event["pdu"], self.version, {}, rejected)
+            self.events[event["event_id"]] = made
+        self.store = Store(self.events)
+        self.create = self.events[given["events"][0]["event_id"]]
+
+    def compare(self, ours, differ):
+        for given, our in zip(self.given["events"], ours["events"], strict=True):
+            self.compare_event(given, our, differ)
+        for states, our in zip(self.given["resolutions"], ours["resolved"], strict=True):
+            self.compare_resolution(states, our, differ)
+
+    def compare_event(self, given, our, differ):
+        event = self.events.get(our["event_id"])
+        if event is None or event.event_id != our["event_id"]:
+            return differ("event id", given, our["event_id"], getattr(event, "event_id", None))
+        _, content_hash = compute_content_hash(dict(given["pdu"]), hashlib.sha256)
+        if content_hash.hex() != our["content_hash"]:
+            differ("content hash", given, our["content_hash"], content_hash.hex())
+        pruned = json.loads(json.dumps(prune_event(event).get_pdu_json()))
+        pruned.pop("unsigned", None)
+        if pruned != our["redacted"]:
+            differ("redaction", given, our["redacted"], pruned)
+        by_auth_events = refusal(lambda: event_auth.check_state_independent_auth_rules(self.store, event))
+        if (by_auth_events is None) != (our["auth_events"] is None):
+            differ("auth events", given, our["auth_events"], by_auth_events)
+        state = [self.events[event_id] for event_id in given["state_before"]]
+        by_state = refusal(lambda: event_auth.check_state_dependent_auth_rules(event, state))
+        # Of the create event all is decided by the rules that ask for no state.
+        theirs = by_auth_events if event.type == "m.room.create" else by_state
+        if (theirs is None) != (our["state"] is None):
+            differ("authorization", given, our["state"], theirs)
+
+    def compare_resolution(self, states, our, differ):
+        sets = []
+        for ids in states:
+            events = [self.events[event_id] for event_id in ids]
+            sets.append({(event.type, event.state_key): event.event_id for event in events})
+        try:
+            theirs = sorted(finish(self.resolve(sets)).values())
+        except Exception as error:  # noqa: BLE001
+            theirs = f"{type(error).__name__}: {error}"
+        if theirs != our:
+            differ("resolution", states, our, theirs)
+
+    async def resolve(self, sets):
+        room_id = self.create.room_id
+        if self.version.identifier == "1":
+            return await v1.resolve_events_with_store(room_id, self.version, sets, None, self.store.get_events)
+        return await v2.resolve_events_with_store(Clock(), room_id, self.version, sets, None, self.store)
+
+
+def lines(oracle, arguments, text=None):
+    run = subprocess.run([oracle, *arguments], input=text, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        sys.exit(f"{oracle} {' '.join(arguments)} failed: {run.stderr}")
+    return run.stdout.splitlines()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--oracle", required=True, help="the binary of `cargo build -p room --example oracle`")
+    parser.add_argument("--versions", default=",".join(VERSIONS))
+    parser.add_argument("--per-version", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=40)
+    options = parser.parse_args()
+    differences = 0
+    for version in options.versions.split(","):
+        rooms = events = refused = conflicts = 0
+        left = options.per_version
+        while left > 0:
+            # A process for some rooms at a time, to hold few in memory.
+            count = min(left, 100)
+            seed = options.seed + options.per_version - left
+            left -= count
+            sizes = ["--version", version, "--count", str(count), "--seed", str(seed), "--steps", str(options.steps)]
+            given = lines(options.oracle, ["generate", *sizes])
+            ours = lines(options.oracle, ["decide"], "\n".join(given) + "\n")
+            for room_line, our_line in zip(given, ours, strict=True):
+                room = json.loads(room_line)
+
+                def differ(what, where, our, theirs, room=room):
+                    nonlocal differences
+                    differences += 1
+                    if differences <= DIFFERENCES_SHOWN_MAX:
+                        print(f"version {version}, seed {room['seed']}, steps {options.steps}: {what} differs")
+                        print(f"  at     {json.dumps(where)[:600]}\n  ours   {our}\n  theirs {theirs}")
+
+                Room(room).compare(json.loads(our_line), differ)
+                rooms += 1
+                events += len(room["events"])
+                refused += sum(event["rejected"] for event in room["events"])
+                conflicts += sum(any(state != states[0] for state in states) for states in room["resolutions"])
+        print(f"version {version}: {rooms} rooms, {events} events ({refused} refused), {conflicts} conflicts", flush=True)
+    print(f"{differences} differences")
+    sys.exit(1 if differences else 0)
+
+
+if __name__ == "__main__":
+    main()
