@@ -1,12 +1,15 @@
 //! The binary `kith`: command line, settings, listeners, first run, shutdown, telemetry. It knows how the parts are
 //! put together and no Matrix rule.
 
+mod admin;
 mod capabilities;
 mod cli;
 mod client_address;
 mod data_dir;
+mod first_run;
 mod listeners;
 mod opened;
+mod page_accounts;
 mod serve;
 mod settings;
 mod signing_key;
@@ -20,6 +23,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 
+use admin::{Answer, Request};
+use capabilities::SystemRandom;
 use cli::{Cli, Verb};
 use settings::Settings;
 
@@ -46,9 +51,26 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             telemetry::start_logging(&settings);
             runtime()?.block_on(serve::serve(settings))
         }
-        Verb::Token(_) | Verb::User(_) => {
-            anyhow::bail!("this needs the account store, which is not wired in yet")
+        Verb::Token(verb) => administer(cli.config, verb.into()),
+        Verb::User(verb) => administer(cli.config, verb.into()),
+    }
+}
+
+/// Has the running server do it, or does it on the database where none runs.
+fn administer(config: Option<PathBuf>, request: Request) -> anyhow::Result<()> {
+    let settings = load_settings(config)?;
+    let answer = runtime()?.block_on(async {
+        if let Some(answer) = admin::socket::ask(&settings.data_dir, &request).await? {
+            return Ok(answer);
         }
+        let _claimed = data_dir::claim_existing(&settings.data_dir)?;
+        let signing_key = signing_key::load_or_make(&settings.data_dir, &SystemRandom)?;
+        let homeserver = opened::open(&settings, signing_key).await?;
+        anyhow::Ok(admin::run(&homeserver, request).await)
+    })?;
+    match answer {
+        Answer::Done(text) => print(&text),
+        Answer::Refused(sentence) => anyhow::bail!(sentence),
     }
 }
 

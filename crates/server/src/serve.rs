@@ -14,12 +14,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use web::Site;
 
 use crate::capabilities::SystemRandom;
 use crate::listeners::{self, Serving};
-use crate::settings::{Listener, Scheme, Settings};
+use crate::page_accounts::PageAccounts;
+use crate::settings::{Listener, RegistrationMode, Scheme, Settings};
+use crate::signing_key::SigningKey;
 use crate::tls::Certificate;
-use crate::{data_dir, opened, signing_key, telemetry};
+use crate::{admin, data_dir, first_run, opened, signing_key, telemetry};
 
 /// All that runs must be done this long after a stop was asked for; service managers kill after 10 s and more.
 const STOP: Duration = Duration::from_secs(9);
@@ -35,8 +38,9 @@ pub async fn serve(mut settings: Settings) -> anyhow::Result<()> {
     // Port 0 has become a real one, which links must carry.
     settings.listen = sockets.iter().map(|(listener, _)| *listener).collect();
     let signing_key = signing_key::load_or_make(&settings.data_dir, &SystemRandom)?;
-    let homeserver = opened::open(&settings, signing_key).await?;
-    let router = router(homeserver);
+    let homeserver = opened::open(&settings, signing_key.clone()).await?;
+    let admin_socket = admin::socket::bind(&settings.data_dir)?;
+    let router = router(&settings, homeserver.clone(), &signing_key);
 
     // True once the server shall stop. Long-polls, jobs and listeners watch it.
     let (stop, stopping) = watch::channel(false);
@@ -70,6 +74,12 @@ pub async fn serve(mut settings: Settings) -> anyhow::Result<()> {
         tasks.spawn(serving.run(stopping.clone()));
     }
     tasks.spawn(keep_metrics_small(metrics, stopping.clone()));
+    tasks.spawn(admin::socket::serve(
+        admin_socket,
+        homeserver.clone(),
+        stopping.clone(),
+    ));
+    greet(&homeserver).await?;
     tracing::info!(
         server_name = settings.server_name,
         "Kith is ready at {}",
@@ -122,11 +132,45 @@ fn start_tls(
 }
 
 /// Everything that listeners serve.
-fn router(homeserver: Arc<Homeserver>) -> Router {
+fn router(settings: &Settings, homeserver: Arc<Homeserver>, signing_key: &SigningKey) -> Router {
+    let site = Site {
+        server_name: homeserver.server_name.clone(),
+        public_url: homeserver.settings.public_url.clone(),
+        registration: match settings.registration.mode {
+            RegistrationMode::Token => web::RegistrationMode::Token,
+            RegistrationMode::Open => web::RegistrationMode::Open,
+            RegistrationMode::Closed => web::RegistrationMode::Closed,
+        },
+        cookie_key: signing_key.derive(b"kith web cookies"),
+    };
+    let pages = web::router(
+        site,
+        PageAccounts(homeserver.clone()),
+        homeserver.random.clone(),
+    );
     let database = homeserver.db.clone();
     api::router(api::State::new(homeserver))
+        .merge(pages)
         .route("/health", get(move || health(database.clone())))
         .layer(axum::middleware::from_fn(telemetry::observe))
+}
+
+/// At the very first start, and then never again, prints the link that makes the administrator.
+async fn greet(homeserver: &Homeserver) -> anyhow::Result<()> {
+    if !first_run::is_first(homeserver).await? {
+        return Ok(());
+    }
+    let link = first_run::admin_invitation(homeserver).await?;
+    let text = format!(
+        "\nWelcome to Kith. Open this link to make your account, which will be the administrator's:\n\n    {link}\n\n\
+         It works once and is shown only now. `kith token new --admin` makes another.\n\n"
+    );
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .context("cannot print the first invitation")
 }
 
 /// 200 while requests can be served: the database answers.

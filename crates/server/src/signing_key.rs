@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use storage::Random;
 
 #[derive(Clone)]
@@ -16,6 +18,16 @@ pub struct SigningKey {
     /// Without the algorithm: `k1a2b3c4` of `ed25519:k1a2b3c4`.
     pub key_id: String,
     pub seed: [u8; 32],
+}
+
+impl SigningKey {
+    /// Another secret, for `purpose`: nobody learns the one from the other, and all nodes with this key have the same.
+    pub fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.seed)
+            .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
+        mac.update(purpose);
+        mac.finalize().into_bytes().into()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

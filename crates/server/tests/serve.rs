@@ -1,6 +1,7 @@
 //! `kith serve` as an operator meets it: first start, refusals, signals.
 
 #[path = "running/kith.rs"]
+#[allow(dead_code, reason = "each test file uses a part of it")]
 mod kith;
 
 use std::io::{Read, Write};

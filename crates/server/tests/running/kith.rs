@@ -115,6 +115,34 @@ impl Kith {
         get(&self.address, path)
     }
 
+    /// Registers through the page behind an invitation for one name; the status of the answer to the form.
+    pub fn register(&self, link: &str, password: &str) -> u16 {
+        let path = link
+            .trim()
+            .strip_prefix(&self.address)
+            .expect("a link to this server");
+        let page = request(&self.address, &format!("GET {path}"), "", "");
+        let hidden = |name: &str| {
+            let found = between(&page.body, &format!("name=\"{name}\" value=\""), "\"");
+            found
+                .unwrap_or_else(|| panic!("no {name} in {}", page.body))
+                .to_owned()
+        };
+        let cookie = between(&page.head, "set-cookie: ", ";").expect("a cookie for the form");
+        let password: String = password
+            .bytes()
+            .map(|byte| format!("%{byte:02X}"))
+            .collect();
+        let form = format!(
+            "csrf={}&token={}&username=&password={password}&repeat={password}",
+            hidden("csrf"),
+            hidden("token")
+        );
+        let headers =
+            format!("Cookie: {cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n");
+        request(&self.address, "POST /register", &headers, &form).status
+    }
+
     pub fn signal(&self, name: &str) {
         let killed = Command::new("kill")
             .args(["-s", name, &self.process.id().to_string()])
@@ -162,11 +190,24 @@ impl Drop for Kith {
 
 /// Status and body of a GET, over a connection of its own.
 pub fn get(address: &str, path: &str) -> (u16, String) {
+    let answer = request(address, &format!("GET {path}"), "", "");
+    (answer.status, answer.body)
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+/// One request over a connection of its own; `headers` are whole lines.
+pub fn request(address: &str, method_and_path: &str, headers: &str, body: &str) -> Answer {
     let host = address.strip_prefix("http://").expect("plain HTTP");
     let mut stream = TcpStream::connect(host).expect("it listens");
+    let length = body.len();
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        "{method_and_path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
     )
     .expect("it reads");
     let mut answer = String::new();
@@ -177,5 +218,17 @@ pub fn get(address: &str, path: &str) -> (u16, String) {
         .nth(1)
         .and_then(|status| status.parse().ok())
         .expect("a status");
-    (status, body.to_owned())
+    Answer {
+        status,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}
+
+/// What stands between `before` and `after`.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    text.split_once(before)?
+        .1
+        .split_once(after)
+        .map(|(found, _)| found)
 }
