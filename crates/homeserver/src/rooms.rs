@@ -4,6 +4,7 @@ pub mod aliases;
 pub mod create;
 pub mod decide;
 pub mod head;
+pub mod history;
 pub mod lane;
 pub mod membership;
 pub mod redact;

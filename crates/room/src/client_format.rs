@@ -9,6 +9,7 @@ use ruma_common::RoomId;
 
 use crate::canonical::write_string;
 use crate::pdu::Pdu;
+use crate::versions::Rules;
 
 /// An event in the client format without `unsigned` and `room_id`, made once and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,23 +46,34 @@ pub struct Unsigned<'a> {
 impl ClientBody {
     /// The client's view of `pdu`.
     pub fn of(pdu: &Pdu) -> ClientBody {
-        let mut open = String::with_capacity(pdu.json().len());
-        for (key, value) in TopLevel::of(pdu.json()) {
+        Self::of_stored(
+            pdu.rules(),
+            pdu.event_id().as_str(),
+            pdu.event_type(),
+            pdu.json(),
+        )
+    }
+
+    /// The client's view of an event that was kept as [`Pdu::json`]: its bytes are copied, nothing is parsed.
+    pub fn of_stored(rules: &Rules, event_id: &str, event_type: &str, json: &str) -> ClientBody {
+        let redacts = redacts(rules, event_type, json);
+        let in_content = rules.redaction.redacts_in_content;
+        let mut open = String::with_capacity(json.len());
+        for (key, value) in TopLevel::of(json) {
             if is_for_servers(key) {
                 continue;
             }
-            let is_content = key == "content";
             push_key(key, &mut open);
-            match (is_content, redacts_for_old_clients(pdu)) {
-                (true, Some(redacts)) => push_content_with_redacts(value, redacts, &mut open),
-                _ => open.push_str(value),
+            match redacts.filter(|_| key == "content" && !in_content) {
+                Some(redacts) => push_content_with_redacts(value, redacts, &mut open),
+                None => open.push_str(value),
             }
         }
         push_key("event_id", &mut open);
-        write_string(pdu.event_id().as_str(), &mut open);
-        if let Some(redacts) = redacts_for_new_rooms(pdu) {
+        write_string(event_id, &mut open);
+        if let Some(redacts) = redacts.filter(|_| in_content) {
             push_key("redacts", &mut open);
-            write_string(redacts, &mut open);
+            open.push_str(redacts);
         }
         ClientBody {
             open: open.into_boxed_str(),
@@ -170,17 +182,22 @@ fn is_for_servers(key: &str) -> bool {
     )
 }
 
-/// Clients of rooms before version 11 may look for `redacts` in the content.
-fn redacts_for_old_clients(pdu: &Pdu) -> Option<&str> {
-    let outside =
-        !pdu.rules().redaction.redacts_in_content && pdu.event_type() == "m.room.redaction";
-    pdu.redacts().filter(|_| outside).map(|id| id.as_str())
-}
-
-/// And of rooms from version 11 on, at the top level.
-fn redacts_for_new_rooms(pdu: &Pdu) -> Option<&str> {
-    let inside = pdu.rules().redaction.redacts_in_content && pdu.event_type() == "m.room.redaction";
-    pdu.redacts().filter(|_| inside).map(|id| id.as_str())
+/// What a redaction redacts, as a JSON string, from where its room version has it. It is shown at the other place too:
+/// clients of rooms before version 11 may look in the content, those of later ones at the top level.
+fn redacts<'a>(rules: &Rules, event_type: &str, json: &'a str) -> Option<&'a str> {
+    let member = |object: &'a str, name| {
+        TopLevel::of(object)
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    };
+    if event_type != "m.room.redaction" {
+        return None;
+    }
+    match rules.redaction.redacts_in_content {
+        true => member(json, "content").and_then(|content| member(content, "redacts")),
+        false => member(json, "redacts"),
+    }
+    .filter(|value| value.starts_with('"'))
 }
 
 fn push_content_with_redacts(content: &str, redacts: &str, out: &mut String) {
@@ -191,7 +208,7 @@ fn push_content_with_redacts(content: &str, redacts: &str, out: &mut String) {
     out.push_str(open);
     out.push_str(if open == "{" { "" } else { "," });
     out.push_str("\"redacts\":");
-    write_string(redacts, out);
+    out.push_str(redacts);
     out.push('}');
 }
 

@@ -233,3 +233,80 @@ pub fn state_at_position(
     )?;
     Ok(row.map(|row| row.int(0)))
 }
+
+/// Whether events are missing just before the event at a place.
+pub fn has_gap_before(
+    snap: &mut Snapshot<'_>,
+    room: RoomKey,
+    before: Place,
+) -> Result<bool, Error> {
+    let row = snap.query_one(
+        "SELECT 1 FROM gaps WHERE room = $1 AND place = $2 AND seq = $3 LIMIT 1",
+        params![room, before.place, before.seq],
+    )?;
+    Ok(row.is_some())
+}
+
+/// The newest place up to `from` and after `to` before which events are missing.
+pub fn newest_gap(
+    snap: &mut Snapshot<'_>,
+    room: RoomKey,
+    from: Place,
+    to: Place,
+) -> Result<Option<Place>, Error> {
+    gap(snap, room, to, from, "DESC")
+}
+
+/// The oldest place after `from` and up to `to` before which events are missing.
+pub fn oldest_gap(
+    snap: &mut Snapshot<'_>,
+    room: RoomKey,
+    from: Place,
+    to: Place,
+) -> Result<Option<Place>, Error> {
+    gap(snap, room, from, to, "ASC")
+}
+
+fn gap(
+    snap: &mut Snapshot<'_>,
+    room: RoomKey,
+    after: Place,
+    up_to: Place,
+    order: &str,
+) -> Result<Option<Place>, Error> {
+    let row = snap.query_one(
+        &format!(
+            "SELECT place, seq FROM gaps WHERE room = $1 AND (place, seq) > ($2, $3) AND (place, seq) <= ($4, $5)
+             ORDER BY place {order}, seq {order} LIMIT 1"
+        ),
+        params![room, after.place, after.seq, up_to.place, up_to.seq],
+    )?;
+    Ok(row.map(|row| Place {
+        place: row.int(0),
+        seq: row.int(1),
+    }))
+}
+
+/// Up to `limit` events of a room's timeline up to a place, by their `origin_server_ts`: from `ts` on, or back from it.
+pub fn around_ts(
+    snap: &mut Snapshot<'_>,
+    room: RoomKey,
+    ts: i64,
+    forwards: bool,
+    until: Place,
+    limit: usize,
+) -> Result<Vec<EventRow>, Error> {
+    let (compare, order) = if forwards {
+        (">=", "ASC")
+    } else {
+        ("<=", "DESC")
+    };
+    let rows = snap.query(
+        &format!(
+            "SELECT {COLUMNS} FROM events WHERE room = $1 AND place IS NOT NULL AND ts {compare} $2
+               AND (place, seq) <= ($3, $4) ORDER BY ts {order}, place {order}, seq {order} LIMIT $5"
+        ),
+        params![room, ts, until.place, until.seq, limit],
+    )?;
+    Ok(rows.into_iter().map(read).collect())
+}

@@ -57,7 +57,7 @@ impl NodeRow {
     }
 }
 
-fn decode(bytes: &[u8]) -> Slots {
+pub(crate) fn decode(bytes: &[u8]) -> Slots {
     let mut slots = [0; WIDTH];
     let mut bytes = bytes.iter();
     for slot in &mut slots {

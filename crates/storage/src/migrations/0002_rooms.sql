@@ -47,6 +47,9 @@ CREATE TABLE events (
 CREATE UNIQUE INDEX events_place ON events (room, place, seq) WHERE place IS NOT NULL;
 CREATE INDEX events_ts ON events (room, ts) WHERE place IS NOT NULL;
 CREATE INDEX events_thread ON events (thread, place, seq) WHERE thread IS NOT NULL;
+-- Who wrote how much in a thread, without a look at the events.
+CREATE INDEX events_thread_sender ON events (thread, sender, place)
+    WHERE thread IS NOT NULL AND redacted_by IS NULL AND place IS NOT NULL;
 
 CREATE TABLE auth_edges (event {int} NOT NULL, auth {int} NOT NULL, PRIMARY KEY (event, auth)) {clustered};
 
@@ -63,6 +66,8 @@ CREATE TABLE relations (
     seq {int},
     PRIMARY KEY (parent, child)
 ) {clustered};
+-- Thousands of reactions must not slow down the look for one edit.
+CREATE INDEX relations_kind ON relations (parent, kind, place, seq);
 
 -- Redactions whose target may not be here yet, or that the target's room version must judge again.
 CREATE TABLE redactions (target {bytes} NOT NULL, redaction {int} NOT NULL, PRIMARY KEY (target, redaction)) {clustered};
