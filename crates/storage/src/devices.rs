@@ -126,6 +126,7 @@ pub fn delete_devices(tx: &mut Tx<'_>, user: UserKey, devices: &[DeviceKey]) -> 
         "DELETE FROM access_tokens WHERE device IN ($1[])",
         "DELETE FROM refresh_tokens WHERE device IN ($1[])",
         "DELETE FROM client_transactions WHERE device IN ($1[])",
+        "DELETE FROM connections WHERE device IN ($1[])",
         "DELETE FROM devices WHERE id IN ($1[])",
     ] {
         tx.execute(statement, params![keys.clone()])?;

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "0005_encryption",
         include_str!("migrations/0005_encryption.sql"),
     ),
+    ("0006_sync", include_str!("migrations/0006_sync.sql")),
 ];
 
 /// Why a database is not used. Nothing in it was changed.

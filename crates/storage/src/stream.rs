@@ -79,13 +79,6 @@ const KINDS: [Kind; 14] = [
     Kind::Account,
 ];
 
-impl Kind {
-    /// The kind of a stored number; none where a newer node wrote it.
-    pub(crate) fn from_int(value: i64) -> Option<Self> {
-        KINDS.get(usize::try_from(value).ok()?).copied()
-    }
-}
-
 /// One change, as readers and followers see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamRow {

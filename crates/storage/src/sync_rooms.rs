@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
+use crate::events::Place;
 use crate::memory::Memory;
 use crate::rooms::Membership;
-use crate::stream::Kind;
 use crate::{Error, EventKey, Position, RoomKey, Row, Snapshot, StateNo, UserKey, params};
 
 /// The head of a snapshot, with everything up to it applied to memory: an answer read in the snapshot is complete for
@@ -28,6 +28,8 @@ pub struct UserRoom {
     pub event: EventKey,
     /// Where the membership became so; a change of the profile counts too.
     pub position: i64,
+    /// Where the present membership began, whatever the profile did since.
+    pub began: i64,
     pub sender: UserKey,
     pub forgotten: bool,
     /// For an invite or knock: the JSON array of stripped state that came with it.
@@ -40,8 +42,8 @@ pub struct UserRoom {
     pub summary: Vec<u8>,
 }
 
-const USER_ROOM_COLUMNS: &str = "m.room, r.room_id, r.room_version, m.membership, m.event, m.position, m.sender, \
-     m.forgotten, m.stripped, r.last_place, r.joined_members, r.invited_members, r.summary";
+const USER_ROOM_COLUMNS: &str = "m.room, r.room_id, r.room_version, m.membership, m.event, m.position, m.began, \
+     m.sender, m.forgotten, m.stripped, r.last_place, r.joined_members, r.invited_members, r.summary";
 
 fn read_user_room(row: &mut Row) -> UserRoom {
     UserRoom {
@@ -51,13 +53,14 @@ fn read_user_room(row: &mut Row) -> UserRoom {
         membership: Membership::from_int(row.int(3)),
         event: EventKey(row.int(4)),
         position: row.int(5),
-        sender: UserKey(row.int(6)),
-        forgotten: row.bool(7),
-        stripped: row.opt_bytes(8),
-        last_place: row.int(9),
-        joined_members: row.int(10),
-        invited_members: row.int(11),
-        summary: row.take_bytes(12),
+        began: row.int(6),
+        sender: UserKey(row.int(7)),
+        forgotten: row.bool(8),
+        stripped: row.opt_bytes(9),
+        last_place: row.int(10),
+        joined_members: row.int(11),
+        invited_members: row.int(12),
+        summary: row.take_bytes(13),
     }
 }
 
@@ -221,18 +224,37 @@ pub fn log_of_key(
         .collect())
 }
 
-/// Whether a hole in a room's graph lies at or before a place, and after another.
-pub fn has_gap(
+/// The newest hole in a room's graph whose place lies after one position and up to another.
+pub fn newest_gap(
     snap: &mut Snapshot<'_>,
     room: RoomKey,
     after: i64,
     up_to: i64,
-) -> Result<Option<i64>, Error> {
+) -> Result<Option<Place>, Error> {
     let row = snap.query_one(
-        "SELECT place FROM gaps WHERE room = $1 AND place > $2 AND place <= $3 ORDER BY place DESC LIMIT 1",
+        "SELECT place, seq FROM gaps WHERE room = $1 AND place > $2 AND place <= $3
+         ORDER BY place DESC, seq DESC LIMIT 1",
         params![room, after, up_to],
     )?;
-    Ok(row.map(|row| row.int(0)))
+    Ok(row.map(|row| Place {
+        place: row.int(0),
+        seq: row.int(1),
+    }))
+}
+
+/// The names of numbers of a room's state, in order of number, without events.
+pub fn state_names(
+    snap: &mut Snapshot<'_>,
+    room: RoomKey,
+    numbers: &[StateNo],
+) -> Result<Vec<StateEntry>, Error> {
+    let numbers: Vec<i64> = numbers.iter().map(|no| no.0).collect();
+    let rows = snap.query(
+        "SELECT room, state_no, type, state_key, CAST(NULL AS BIGINT) FROM state_keys
+         WHERE room = $1 AND state_no IN ($2[]) ORDER BY state_no",
+        params![room, numbers],
+    )?;
+    Ok(rows.iter().map(read_entry).collect())
 }
 
 /// The first members of a room but one, in order of their keys: those joined or invited, or else those who left.
@@ -292,46 +314,6 @@ pub fn membership_of_users(
         .iter()
         .map(|row| (UserKey(row.int(0)), Membership::from_int(row.int(1))))
         .collect())
-}
-
-/// What the stream says of one user, where few rows need be read for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Touched {
-    /// Keys of the user's devices were uploaded or claimed.
-    pub key_counts: bool,
-    /// The user's account data changed.
-    pub account_data: bool,
-}
-
-/// Rows of the stream that are walked to see what happened to one user: about 2 ms.
-const STREAM_ROWS_MAX: i64 = 5_000;
-
-/// What happened to a user in (after, up_to]; everything, where too many rows would have to be read.
-pub fn touched(
-    snap: &mut Snapshot<'_>,
-    user: UserKey,
-    after: i64,
-    up_to: i64,
-) -> Result<Touched, Error> {
-    if up_to - after > STREAM_ROWS_MAX {
-        return Ok(Touched {
-            key_counts: true,
-            account_data: true,
-        });
-    }
-    let rows = snap.query(
-        "SELECT kind FROM stream WHERE position > $1 AND position <= $2 AND topic = 1 AND topic_id = $3",
-        params![after, up_to, user],
-    )?;
-    let mut touched = Touched::default();
-    for row in &rows {
-        match Kind::from_int(row.int(0)) {
-            Some(Kind::KeyCounts) => touched.key_counts = true,
-            Some(Kind::AccountData) => touched.account_data = true,
-            _ => {}
-        }
-    }
-    Ok(touched)
 }
 
 /// The place of the newest event of these types in a room after a place, among its newest `looked_at` events.

@@ -42,21 +42,6 @@ pub fn own_places(
         .collect())
 }
 
-/// Where the user itself last spoke in a thread.
-pub fn own_place_in_thread(
-    snap: &mut Snapshot<'_>,
-    user: UserKey,
-    room: RoomKey,
-    root: EventKey,
-) -> Result<Option<i64>, Error> {
-    let row = snap.query_one(
-        "SELECT place FROM events WHERE sender = $1 AND room = $2 AND place IS NOT NULL AND seq = 0 AND thread = $3
-         ORDER BY place DESC LIMIT 1",
-        params![user, room, root],
-    )?;
-    Ok(row.map(|row| row.int(0)))
-}
-
 /// The tally of a room's main timeline at a place: that of its newest live event up to there, 0 before the first.
 pub fn tally_at(snap: &mut Snapshot<'_>, room: RoomKey, place: i64) -> Result<i64, Error> {
     let row = snap.query_one(
@@ -85,18 +70,23 @@ pub struct Thread {
     pub root_id: String,
     pub tally: i64,
     pub last_place: i64,
+    /// Where the user itself last spoke in it.
+    pub own_place: Option<i64>,
 }
 
-/// The threads of these rooms with live events after a place, by room and root.
-pub fn threads_after(
+/// The threads of these rooms with live events since the user joined, by room and root.
+pub fn threads(
     snap: &mut Snapshot<'_>,
+    user: UserKey,
     rooms: &[RoomKey],
-    after: i64,
 ) -> Result<Vec<Thread>, Error> {
     let rows = snap.query(
-        "SELECT t.room, t.root, e.event_id, t.tally, t.last_place FROM threads t JOIN events e ON e.id = t.root
-         WHERE t.room IN ($1[]) AND t.last_place > $2 ORDER BY t.room, t.root",
-        params![keys(rooms), after],
+        "SELECT t.room, t.root, e.event_id, t.tally, t.last_place,
+             (SELECT o.place FROM events o WHERE o.thread = t.root AND o.seq = 0 AND o.sender = $1
+              ORDER BY o.place DESC LIMIT 1)
+         FROM members m JOIN threads t ON t.room = m.room AND t.last_place > m.began JOIN events e ON e.id = t.root
+         WHERE m.user_key = $1 AND m.room IN ($2[]) ORDER BY t.room, t.root",
+        params![user, keys(rooms)],
     )?;
     Ok(rows
         .iter()
@@ -106,6 +96,7 @@ pub fn threads_after(
             root_id: crate::append::decode_event_id(&row.bytes(2)),
             tally: row.int(3),
             last_place: row.int(4),
+            own_place: row.opt_int(5),
         })
         .collect())
 }
@@ -144,18 +135,33 @@ pub fn exceptions(
         .collect())
 }
 
-/// The rooms, of these, in which a private receipt of the user moved in (after, up_to].
-pub fn rooms_read_privately(
+/// The rooms that a user is joined to in which any receipt of its own moved in (after, up_to].
+pub fn rooms_read(
     snap: &mut Snapshot<'_>,
     user: UserKey,
-    rooms: &[RoomKey],
     after: i64,
     up_to: i64,
 ) -> Result<Vec<RoomKey>, Error> {
     let rows = snap.query(
-        "SELECT DISTINCT room FROM receipts WHERE room IN ($2[]) AND user_key = $1 AND kind = 1
-           AND position > $3 AND position <= $4",
-        params![user, keys(rooms), after, up_to],
+        "SELECT DISTINCT r.room FROM members m JOIN receipts r ON r.room = m.room AND r.user_key = m.user_key
+         WHERE m.user_key = $1 AND m.membership = 3 AND r.position > $2 AND r.position <= $3",
+        params![user, after, up_to],
+    )?;
+    Ok(rows.iter().map(|row| RoomKey(row.int(0))).collect())
+}
+
+/// The rooms that a user is joined to in which its private receipt moved in (after, up_to].
+pub fn rooms_read_privately(
+    snap: &mut Snapshot<'_>,
+    user: UserKey,
+    after: i64,
+    up_to: i64,
+) -> Result<Vec<RoomKey>, Error> {
+    let rows = snap.query(
+        "SELECT DISTINCT r.room FROM members m
+         JOIN receipts r ON r.room = m.room AND r.user_key = m.user_key AND r.kind = 1
+         WHERE m.user_key = $1 AND m.membership = 3 AND r.position > $2 AND r.position <= $3",
+        params![user, after, up_to],
     )?;
     Ok(rows.iter().map(|row| RoomKey(row.int(0))).collect())
 }
