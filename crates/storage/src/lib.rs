@@ -24,6 +24,7 @@ pub mod events;
 pub mod filters;
 pub mod ids;
 pub mod interactive_auth;
+pub mod janitor;
 pub mod jobs;
 pub mod key_backup;
 pub mod leases;

@@ -171,7 +171,7 @@ impl Memory {
                 present.changed.send_replace(position);
             }
         }
-        drop(state);
+        // Raised before the lock is let go: whoever loads a user under it then knows what has been applied.
         if let Some(last) = rows.last() {
             self.head.send_if_modified(|head| {
                 let newer = last.position > *head;
@@ -391,8 +391,8 @@ impl Database {
                 Ok((rooms_of(snapshot, user)?, snapshot.head()?))
             })
             .await?;
-        let now = self.memory().head();
         let mut state = self.memory().lock();
+        let now = self.memory().head();
         let Some(present) = state.users.get_mut(&user) else {
             return Ok(());
         };

@@ -686,3 +686,27 @@ fn write_state(tx: &mut storage::Tx<'_>, new: &states::NewState) -> Result<(), E
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_stream_rows_and_transactions_go_and_new_ones_stay() {
+    on_both("janitor", |db| async move {
+        db.write(|tx| -> Result<(), Error> {
+            tx.publish(Topic::User(UserKey(1)), Kind::AccountData, 0, 0);
+            Ok(())
+        })
+        .await
+        .unwrap();
+        // The clock of these tests stands in the year 1970, so what is a week old lies before it.
+        db.write(|tx| -> Result<(), Error> {
+            tx.execute("UPDATE stream SET at_ms = -700000000", params![])?;
+            tx.publish(Topic::User(UserKey(1)), Kind::AccountData, 0, 0);
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(db.sweep().await.unwrap(), 1);
+        assert_eq!(db.read(storage::janitor::stream_rows).await.unwrap(), 1);
+        assert_eq!(db.sweep().await.unwrap(), 0);
+    })
+    .await;
+}

@@ -54,11 +54,20 @@ pub async fn join_content(
 }
 
 /// The display name and avatar that a local user shows.
-async fn profile_of(hs: &Homeserver, user: UserKey) -> Result<(Option<String>, Option<String>), storage::Error> {
-    let profile = hs.db.read(move |snap| storage::profiles::get(snap, user)).await?;
+async fn profile_of(
+    hs: &Homeserver,
+    user: UserKey,
+) -> Result<(Option<String>, Option<String>), storage::Error> {
+    let profile = hs
+        .db
+        .read(move |snap| storage::profiles::get(snap, user))
+        .await?;
     let text = |field: &str| {
         let value: Value = serde_json::from_slice(profile.get(field)?).ok()?;
-        value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+        value
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
     };
     Ok((text("displayname"), text("avatar_url")))
 }
