@@ -1,9 +1,17 @@
 //! The client-server API, v1.19: its routes in the order of the spec's list of endpoints.
 
+pub mod interactive_auth;
+mod login;
+mod rate_limits;
+mod register;
+mod requester;
+
 use crate::router::Route;
+
+pub use requester::OptionalRequester;
 
 /// Each part of the API lists its own routes; the order here is the spec's.
 pub(crate) fn routes() -> Vec<Route> {
-    let parts: [Vec<Route>; 0] = [];
+    let parts = [register::routes(), login::routes()];
     parts.into_iter().flatten().collect()
 }

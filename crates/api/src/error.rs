@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Clone)]
 pub struct ApiError {
     pub status: StatusCode,
+    /// Empty: the body has none.
     pub errcode: &'static str,
     pub error: String,
     /// Further members of the body, such as `soft_logout`.
@@ -28,6 +29,14 @@ impl ApiError {
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.extra.insert(key.to_owned(), value.into());
         self
+    }
+
+    /// A body without an error code: what is asked of the client next (user-interactive authentication).
+    pub fn without_code(status: StatusCode, body: Map<String, Value>) -> Self {
+        Self {
+            extra: body,
+            ..Self::new(status, "", "")
+        }
     }
 
     pub fn bad_json(error: impl Into<String>) -> Self {
@@ -110,8 +119,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut body = self.extra;
         let retry_after = body.get("retry_after_ms").and_then(Value::as_u64);
-        body.insert("errcode".into(), json!(self.errcode));
-        body.insert("error".into(), json!(self.error));
+        if !self.errcode.is_empty() {
+            body.insert("errcode".into(), json!(self.errcode));
+            body.insert("error".into(), json!(self.error));
+        }
         let mut response = (self.status, axum::Json(Value::Object(body))).into_response();
         if let Some(ms) = retry_after
             && let Ok(seconds) = HeaderValue::from_str(&ms.div_ceil(1000).to_string())

@@ -1,6 +1,8 @@
 //! Accounts: who may make one, sign in, stay signed in, and what ends it.
 //! Client-server API v1.19, "Client Authentication".
 
+pub mod interactive_auth;
+pub mod login;
 pub mod names;
 pub mod passwords;
 pub mod rate_limits;
@@ -8,7 +10,7 @@ pub mod register;
 pub mod registration_tokens;
 pub mod sessions;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use passwords::HashingPool;
 use rate_limits::RateLimits;
@@ -20,6 +22,8 @@ use storage::tokens::TokenHash;
 pub struct Accounts {
     pub hashing: Arc<HashingPool>,
     pub limits: RateLimits,
+    /// Derived from the signing key at first use; see [`interactive_auth`].
+    session_secret: OnceLock<[u8; 32]>,
 }
 
 /// What the database keeps of a token.

@@ -48,6 +48,12 @@ pub fn completed(
         .collect())
 }
 
+/// How many stages are stored.
+pub fn count(snap: &mut Snapshot<'_>) -> Result<usize, Error> {
+    let rows = snap.query("SELECT COUNT(*) FROM interactive_auth_stages", params![])?;
+    Ok(usize::try_from(rows[0].int(0)).unwrap_or_default())
+}
+
 /// Ends a session that has served its request.
 pub fn end(tx: &mut Tx<'_>, session: &[u8]) -> Result<(), Error> {
     tx.execute(

@@ -13,8 +13,10 @@ pub enum Counted {
     LoginFrom(Network),
     /// Failed attempts on one account, by what was typed: accounts that do not exist are counted alike.
     LoginAs(String),
-    /// Registrations, and looks at registration tokens, from an address.
+    /// Registrations from an address.
     RegisterFrom(Network),
+    /// Looks at names and registration tokens from an address.
+    LookFrom(Network),
 }
 
 /// An address as limits count it: of IPv6, the /64 that one household is given.
@@ -53,6 +55,11 @@ impl Counted {
             Counted::RegisterFrom(_) => Rate {
                 burst: 20,
                 refill_ms: 15_000,
+            },
+            // A form that looks while somebody types.
+            Counted::LookFrom(_) => Rate {
+                burst: 60,
+                refill_ms: 1_000,
             },
         }
     }
