@@ -5,6 +5,7 @@ mod login;
 mod rate_limits;
 mod register;
 mod requester;
+mod rooms;
 
 use crate::router::Route;
 
@@ -12,6 +13,6 @@ pub use requester::OptionalRequester;
 
 /// Each part of the API lists its own routes; the order here is the spec's.
 pub(crate) fn routes() -> Vec<Route> {
-    let parts = [register::routes(), login::routes()];
+    let parts = [register::routes(), login::routes(), rooms::routes()];
     parts.into_iter().flatten().collect()
 }
