@@ -5,6 +5,7 @@
 
 pub mod accounts;
 mod capabilities;
+pub mod encryption;
 pub mod rooms;
 mod settings;
 

@@ -157,6 +157,21 @@ pub fn find_user(snap: &mut Snapshot<'_>, user_id: &str) -> Result<Option<UserKe
     Ok(rows.first().map(|row| UserKey(row.int(0))))
 }
 
+/// The keys of these user ids, by id; those this server has not heard of are left out.
+pub fn find_users(
+    snap: &mut Snapshot<'_>,
+    user_ids: Vec<String>,
+) -> Result<HashMap<String, UserKey>, Error> {
+    let rows = snap.query(
+        "SELECT user_id, id FROM users WHERE user_id IN ($1[])",
+        params![user_ids],
+    )?;
+    Ok(rows
+        .iter()
+        .map(|row| (row.text(0), UserKey(row.int(1))))
+        .collect())
+}
+
 /// The user ids of these keys, in no order; unknown keys are left out.
 pub fn user_ids(
     snap: &mut Snapshot<'_>,
