@@ -22,12 +22,21 @@ const SLICES_MAX: usize = 50;
 /// Looks for one slice of rows whose time has come, and deletes it: how many went.
 type Sweep = fn(&mut Tx<'_>, u64) -> Result<u64, Error>;
 
-const SWEEPS: [(&str, Sweep); 4] = [
+const SWEEPS: [(&str, Sweep); 7] = [
     ("stream", sweep_stream),
     ("client transactions", sweep_transactions),
     ("nodes", sweep_nodes),
     ("accounts", |tx, _| {
         crate::accounts_expiry::delete_ended(tx, SLICE)
+    }),
+    ("claimed one-time keys", |tx, now_ms| {
+        crate::one_time_keys::forget_claimed(tx, now_ms, SLICE)
+    }),
+    ("outbox", |tx, now_ms| {
+        crate::to_device::forget_unsent(tx, now_ms, SLICE)
+    }),
+    ("deleted key backups", |tx, _| {
+        crate::key_backup::sweep(tx, SLICE)
     }),
 ];
 

@@ -1,7 +1,7 @@
 //! Key backups: client-server API v1.19, "Server-side key backups".
 //!
 //! The sessions of a version lie in a store. To delete all of them gives the version another store; the old one is
-//! waste, seen by nobody, and swept in slices.
+//! waste, seen by nobody, and swept in slices by the janitor.
 
 use crate::one_time_keys::reserve;
 use crate::{Error, Snapshot, Tx, UserKey, params, row};
@@ -11,9 +11,6 @@ pub const VERSIONS_MAX: i64 = 100;
 
 /// Sessions that one backup may hold: the largest known accounts have some 300,000.
 pub const SESSIONS_MAX: i64 = 2_000_000;
-
-/// Sessions deleted by one slice of [`sweep`]: some milliseconds of work.
-const SWEEP_ROWS: usize = 500;
 
 /// A version of a user's backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -347,24 +344,29 @@ pub fn sessions(
         .collect())
 }
 
-/// Deletes a slice of what lies in stores that nobody sees. False when nothing is left.
-pub fn sweep(tx: &mut Tx<'_>) -> Result<bool, Error> {
-    let Some(row) = tx.query_one("SELECT store FROM key_backup_waste LIMIT 1", params![])? else {
-        return Ok(false);
-    };
-    let store = row.int(0);
-    let gone = tx.execute(
-        "DELETE FROM key_backup_sessions WHERE store = $1 AND (session_id, room_id) IN (
-             SELECT session_id, room_id FROM key_backup_sessions WHERE store = $1 LIMIT $2)",
-        params![store, SWEEP_ROWS],
-    )?;
-    if gone == 0 {
-        tx.execute(
-            "DELETE FROM key_backup_waste WHERE store = $1",
-            params![store],
+/// Deletes at most `limit` of the sessions that nobody sees. How many went; fewer than `limit` where nothing is left.
+pub fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<u64, Error> {
+    let mut gone = 0;
+    while gone < limit as u64 {
+        let Some(row) = tx.query_one("SELECT store FROM key_backup_waste LIMIT 1", params![])?
+        else {
+            break;
+        };
+        let (store, left) = (row.int(0), limit as u64 - gone);
+        let slice = tx.execute(
+            "DELETE FROM key_backup_sessions WHERE store = $1 AND (session_id, room_id) IN (
+                 SELECT session_id, room_id FROM key_backup_sessions WHERE store = $1 LIMIT $2)",
+            params![store, left],
         )?;
+        gone += slice;
+        if slice < left {
+            tx.execute(
+                "DELETE FROM key_backup_waste WHERE store = $1",
+                params![store],
+            )?;
+        }
     }
-    Ok(true)
+    Ok(gone)
 }
 
 /// A version that is not deleted, for a change: nobody else changes it before the commit.

@@ -13,7 +13,7 @@ pub const ONE_TIME_KEYS_MAX: usize = 1_000;
 pub const FALLBACK_KEYS_MAX: usize = 20;
 
 /// How long it is remembered that a key was given out: far above the time in which a client repeats an upload.
-pub const CLAIMED_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+const CLAIMED_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// How often a claim looks again where another node took the key it was about to take.
 const CLAIM_ROUNDS_MAX: usize = 16;
@@ -300,8 +300,9 @@ pub fn counts_changed(snap: &mut Snapshot<'_>, device: DeviceKey) -> Result<Posi
     Ok(Position(row.map_or(0, |row| row.int(0))))
 }
 
-/// Forgets which keys were given out before `before_ms`, at most `limit` of them. How many went.
-pub fn forget_claimed(tx: &mut Tx<'_>, before_ms: u64, limit: usize) -> Result<u64, Error> {
+/// Forgets keys that were given out long ago, at most `limit` of them. How many went.
+pub fn forget_claimed(tx: &mut Tx<'_>, now_ms: u64, limit: usize) -> Result<u64, Error> {
+    let before_ms = now_ms.saturating_sub(CLAIMED_KEPT_MS);
     tx.execute(
         "DELETE FROM claimed_keys WHERE (device, algorithm, key_id) IN (
              SELECT device, algorithm, key_id FROM claimed_keys WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)",

@@ -8,6 +8,9 @@ use crate::{DeviceKey, Error, Kind, Position, Snapshot, Topic, Tx, UserKey, para
 /// one that never comes back must not grow without end.
 pub const WAITING_MAX: u64 = 10_000;
 
+/// How long EDUs wait for a server that does not come back: keys that old are asked for again.
+const OUTBOX_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
 /// A message for one device of a user of this server.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
@@ -132,4 +135,12 @@ pub fn leave_for_servers(
     )?;
     tx.publish(Topic::Server, Kind::Outbox, 0, 0);
     Ok(())
+}
+
+/// Deletes EDUs that have waited too long, at most `limit` of them. How many went.
+pub fn forget_unsent(tx: &mut Tx<'_>, now_ms: u64, limit: usize) -> Result<u64, Error> {
+    tx.execute(
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)",
+        params![now_ms.saturating_sub(OUTBOX_MS), limit],
+    )
 }

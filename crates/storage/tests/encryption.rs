@@ -261,7 +261,7 @@ async fn a_key_that_was_given_out_does_not_come_back_by_a_repeated_upload() {
         // The memory of it ends.
         let gone = fresh
             .db
-            .write(|tx| one_time_keys::forget_claimed(tx, 2_000_000, 10))
+            .write(|tx| one_time_keys::forget_claimed(tx, 3_000_000_000, 10))
             .await
             .unwrap();
         assert_eq!(gone, 2);
@@ -657,7 +657,7 @@ async fn a_backup_counts_its_sessions_and_changes_its_etag_only_with_them() {
         }
         // A number is never used again.
         assert_eq!(create().await, 3);
-        while db.write(|tx| key_backup::sweep(tx)).await.unwrap() {}
+        while db.write(|tx| key_backup::sweep(tx, 1)).await.unwrap() > 0 {}
         let left = db
             .read(|snap| snap.query("SELECT COUNT(*) FROM key_backup_sessions", params![]))
             .await

@@ -125,8 +125,7 @@ pub async fn delete_backup(
                 Err(BackupError::NotFound)
             }
         })
-        .await?;
-    sweep(hs).await
+        .await
 }
 
 /// Puts sessions into the current version, which must be `version`. Returns the version as it is now.
@@ -190,22 +189,12 @@ pub async fn delete_sessions(
     version: i64,
     range: Range,
 ) -> Result<Backup, BackupError> {
-    let (user, all) = (requester.user, range == Range::All);
+    let user = requester.user;
     let backup = hs
         .db
         .write(move |tx| key_backup::delete_sessions(tx, user, version, &range))
-        .await?
-        .ok_or(BackupError::NotFound)?;
-    if all {
-        sweep(hs).await?;
-    }
-    Ok(backup)
-}
-
-/// Deletes in slices what nobody can see any more. What a crash leaves is swept the next time.
-async fn sweep(hs: &Homeserver) -> Result<(), BackupError> {
-    while hs.db.write(key_backup::sweep).await? {}
-    Ok(())
+        .await?;
+    backup.ok_or(BackupError::NotFound)
 }
 
 fn checked_auth_data(auth_data: &Object) -> Result<Vec<u8>, BackupError> {
