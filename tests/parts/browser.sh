@@ -12,7 +12,7 @@ kith_build || { fail "kith" "does not build"; exit 1; }
 kith_start sqlite || { fail "kith" "does not start"; exit 1; }
 
 # The command line reads the same settings as the server.
-kith_verb() { (eval "$(grep '^export KITH_' "$KITH_RUN/restart")" && cd "$KITH_RUN" && "$KITH_BINARY" "$@"); }
+kith_verb() { (eval "$(grep '^export KITH_' "$KITH_RUN/settings")" && cd "$KITH_RUN" && "$KITH_BINARY" "$@"); }
 invitation() { kith_verb token new "$@" | sed 's/.*token=//'; }
 
 used=$(invitation --uses 1)
@@ -28,7 +28,7 @@ export KITH_TEST_CHROMIUM=${KITH_TEST_CHROMIUM:-$(command -v chromium)}
 kith_verb_script=$KITH_RUN/verb
 {
     echo '#!/usr/bin/env bash'
-    grep '^export KITH_' "$KITH_RUN/restart"
+    grep '^export KITH_' "$KITH_RUN/settings"
     printf 'cd %q && exec %q "$@"\n' "$KITH_RUN" "$KITH_BINARY"
 } >"$kith_verb_script"
 chmod 755 "$kith_verb_script"

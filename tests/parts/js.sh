@@ -7,7 +7,7 @@ need_node || { skip "matrix-js-sdk" "no Node.js"; exit; }
 need_npm_packages "$KITH_TEST_ROOT/tests/js" || { skip "matrix-js-sdk" "its packages could not be installed"; exit; }
 kith_build || { fail "kith" "does not build"; exit 1; }
 check "the other friend's client builds" env CARGO_TARGET_DIR="$KITH_TEST_CACHE/target-clients" \
-    cargo build --locked --manifest-path tests/clients/Cargo.toml --bin peer || exit 1
+    cargo test --locked --manifest-path tests/clients/Cargo.toml --tests --bins --no-run || exit 1
 export KITH_TEST_PEER=$KITH_TEST_CACHE/target-clients/debug/peer
 
 kith_start sqlite || { fail "kith" "does not start"; exit 1; }

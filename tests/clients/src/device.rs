@@ -33,7 +33,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{person::Person, server::Server, within};
+use crate::{PATIENCE, person::Person, server::Server, within};
 
 /// Which sync a device follows the server with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,12 +88,13 @@ impl Device {
         Self::follow(client, person, follow).await
     }
 
-    /// As [`Device::sign_in`], asking for a refresh token. An expired access token is not renewed by itself.
+    /// As [`Device::sign_in`], asking for a refresh token, and how long the access token works without it.
+    /// An expired access token is not renewed by itself.
     pub async fn sign_in_with_refresh_token(
         server: &Server,
         person: &Person,
         follow: Follow,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Duration)> {
         let client = client(server).await?;
         let login = client
             .matrix_auth()
@@ -102,10 +103,10 @@ impl Device {
         answer
             .refresh_token
             .context("asked for a refresh token, got none")?;
-        answer
+        let expires_in = answer
             .expires_in
             .context("a token that can be refreshed says when it expires")?;
-        Self::follow(client, person, follow).await
+        Ok((Self::follow(client, person, follow).await?, expires_in))
     }
 
     async fn follow(client: Client, person: &Person, follow: Follow) -> Result<Self> {
@@ -286,6 +287,11 @@ impl Device {
     /// Waits until the server tells this device that its access token is worth nothing any more;
     /// the answer is whether it may sign in again as the same device (soft logout).
     pub async fn until_signed_out(&self) -> bool {
+        self.until_signed_out_after(Duration::ZERO).await
+    }
+
+    /// As [`Device::until_signed_out`], where that takes this long and a little more.
+    pub async fn until_signed_out_after(&self, after: Duration) -> bool {
         let mut changes = self.session_changes.lock().await;
         let signed_out = async {
             loop {
@@ -297,7 +303,10 @@ impl Device {
                 }
             }
         };
-        within(&format!("{} is signed out", self.device_id()), signed_out).await
+        match tokio::time::timeout(after + PATIENCE, signed_out).await {
+            Ok(soft_logout) => soft_logout,
+            Err(_) => panic!("{} was not signed out", self.device_id()),
+        }
     }
 
     /// Trades the refresh token for new tokens and goes on following; the answer is the old session.

@@ -20,7 +20,7 @@ mod tell {
     pub async fn a_refreshed_session_goes_on(follow: Follow) -> Result<()> {
         let server = Server::under_test();
         let alice = Person::register(&server, "alice").await?;
-        let mut phone = Device::sign_in_with_refresh_token(&server, &alice, follow).await?;
+        let (mut phone, _) = Device::sign_in_with_refresh_token(&server, &alice, follow).await?;
         let laptop = Device::sign_in(&server, &alice, "Alice's laptop", follow).await?;
         let room_id = Chat::start_group(&laptop, "Notes", &[]).await?.room_id();
 
@@ -61,7 +61,7 @@ mod tell {
     pub async fn a_deleted_session_cannot_be_refreshed(follow: Follow) -> Result<()> {
         let server = Server::under_test();
         let alice = Person::register(&server, "alice").await?;
-        let phone = Device::sign_in_with_refresh_token(&server, &alice, follow).await?;
+        let (phone, _) = Device::sign_in_with_refresh_token(&server, &alice, follow).await?;
         let laptop = Device::sign_in(&server, &alice, "Alice's laptop", follow).await?;
 
         let signed_out = [phone.device_id()];
