@@ -22,6 +22,8 @@ import sys
 
 # A systematic difference would print thousands of lines.
 DIFFERENCES_SHOWN_MAX = 10
+# A process has this many rooms in memory.
+ROOMS_AT_A_TIME = 50
 VERSIONS = [str(version) for version in range(1, 13)]
 
 try:
@@ -33,9 +35,14 @@ except ImportError:
     os.environ["KITH_ORACLE_REEXECUTED"] = "1"
     os.execv(python, [python, *sys.argv])
 
+import collections  # noqa: E402
 import hashlib  # noqa: E402
 import logging  # noqa: E402
+import multiprocessing  # noqa: E402
 
+import nacl.signing  # noqa: E402
+from signedjson.key import decode_verify_key_bytes  # noqa: E402
+from signedjson.sign import SignatureVerifyException, verify_signed_json  # noqa: E402
 from synapse import event_auth  # noqa: E402
 from synapse.api.room_versions import KNOWN_ROOM_VERSIONS  # noqa: E402
 from synapse.crypto.event_signing import compute_content_hash  # noqa: E402
@@ -158,14 +165,31 @@ class Room:
         if pruned != our["redacted"]:
             differ("redaction", given, our["redacted"], pruned)
         by_auth_events = refusal(lambda: event_auth.check_state_independent_auth_rules(self.store, event))
-        if (by_auth_events is None) != (our["auth_events"] is None):
-            differ("auth events", given, our["auth_events"], by_auth_events)
         state = [self.events[event_id] for event_id in given["state_before"]]
         by_state = refusal(lambda: event_auth.check_state_dependent_auth_rules(event, state))
         # Of the create event all is decided by the rules that ask for no state.
         theirs = by_auth_events if event.type == "m.room.create" else by_state
         if (theirs is None) != (our["state"] is None):
             differ("authorization", given, our["state"], theirs)
+        # Malformed content makes Synapse stumble (and refuse) already where it looks for the auth events.
+        stumbled = by_auth_events is not None and not by_auth_events.startswith("AuthError") and our["state"]
+        if (by_auth_events is None) != (our["auth_events"] is None) and not stumbled:
+            differ("auth events", given, our["auth_events"], by_auth_events)
+        if not self.is_signed(event):
+            differ("signature", given, "signed", "the signature does not match")
+
+    def is_signed(self, event):
+        """Whether the sender's server signed the event, whose key is made of the first letter of its name."""
+        server = event.sender.split(":", 1)[1]
+        if "third_party_invite" in event.content:
+            return True
+        signing = nacl.signing.SigningKey(server[:1].encode() * 32)
+        key = decode_verify_key_bytes("ed25519:0", signing.verify_key.encode())
+        try:
+            verify_signed_json(prune_event(event).get_pdu_json(), server, key)
+        except SignatureVerifyException:
+            return False
+        return True
 
     def compare_resolution(self, states, our, differ):
         sets = []
@@ -189,8 +213,33 @@ class Room:
 def lines(oracle, arguments, text=None):
     run = subprocess.run([oracle, *arguments], input=text, capture_output=True, text=True, check=False)
     if run.returncode != 0:
-        sys.exit(f"{oracle} {' '.join(arguments)} failed: {run.stderr}")
-    return run.stdout.splitlines()
+        raise RuntimeError(f"{oracle} {' '.join(arguments)} failed: {run.stderr}")
+    # Not splitlines(): JSON may hold other line separators as they are.
+    return run.stdout.removesuffix("\n").split("\n")
+
+
+def compare_rooms(work):
+    """Compares some rooms of one version: a tally, and the differences told."""
+    options, version, seed, count = work
+    sizes = ["--version", version, "--count", str(count), "--seed", str(seed), "--steps", str(options.steps)]
+    given = lines(options.oracle, ["generate", *sizes])
+    ours = lines(options.oracle, ["decide"], "\n".join(given) + "\n")
+    tally, differences = collections.Counter(), []
+    for room_line, our_line in zip(given, ours, strict=True):
+        room = json.loads(room_line)
+
+        def differ(what, where, our, theirs, room=room):
+            differences.append(
+                f"version {version}, seed {room['seed']}, steps {options.steps}: {what} differs\n"
+                f"  at     {json.dumps(where)[:600]}\n  ours   {our}\n  theirs {theirs}"
+            )
+
+        Room(room).compare(json.loads(our_line), differ)
+        tally["rooms"] += 1
+        tally["events"] += len(room["events"])
+        tally["refused"] += sum(event["rejected"] for event in room["events"])
+        tally["conflicts"] += sum(any(state != states[0] for state in states) for states in room["resolutions"])
+    return tally, differences
 
 
 def main():
@@ -199,38 +248,24 @@ def main():
     parser.add_argument("--versions", default=",".join(VERSIONS))
     parser.add_argument("--per-version", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=40, help="events of a room, beside those that found it")
     options = parser.parse_args()
-    differences = 0
-    for version in options.versions.split(","):
-        rooms = events = refused = conflicts = 0
-        left = options.per_version
-        while left > 0:
-            # A process for some rooms at a time, to hold few in memory.
-            count = min(left, 100)
-            seed = options.seed + options.per_version - left
-            left -= count
-            sizes = ["--version", version, "--count", str(count), "--seed", str(seed), "--steps", str(options.steps)]
-            given = lines(options.oracle, ["generate", *sizes])
-            ours = lines(options.oracle, ["decide"], "\n".join(given) + "\n")
-            for room_line, our_line in zip(given, ours, strict=True):
-                room = json.loads(room_line)
-
-                def differ(what, where, our, theirs, room=room):
-                    nonlocal differences
-                    differences += 1
-                    if differences <= DIFFERENCES_SHOWN_MAX:
-                        print(f"version {version}, seed {room['seed']}, steps {options.steps}: {what} differs")
-                        print(f"  at     {json.dumps(where)[:600]}\n  ours   {our}\n  theirs {theirs}")
-
-                Room(room).compare(json.loads(our_line), differ)
-                rooms += 1
-                events += len(room["events"])
-                refused += sum(event["rejected"] for event in room["events"])
-                conflicts += sum(any(state != states[0] for state in states) for states in room["resolutions"])
-        print(f"version {version}: {rooms} rooms, {events} events ({refused} refused), {conflicts} conflicts", flush=True)
-    print(f"{differences} differences")
-    sys.exit(1 if differences else 0)
+    count = 0
+    with multiprocessing.Pool() as pool:
+        for version in options.versions.split(","):
+            seeds = range(options.seed, options.seed + options.per_version, ROOMS_AT_A_TIME)
+            end = options.seed + options.per_version
+            work = [(options, version, seed, min(ROOMS_AT_A_TIME, end - seed)) for seed in seeds]
+            total = collections.Counter()
+            for tally, differences in pool.imap(compare_rooms, work):
+                total += tally
+                for difference in differences[: max(0, DIFFERENCES_SHOWN_MAX - count)]:
+                    print(difference)
+                count += len(differences)
+            told = "{rooms} rooms, {events} events ({refused} refused), {conflicts} conflicts"
+            print(f"version {version}: {told.format_map(total)}", flush=True)
+    print(f"{count} differences")
+    sys.exit(1 if count else 0)
 
 
 if __name__ == "__main__":

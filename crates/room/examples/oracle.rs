@@ -19,7 +19,7 @@ use room::pdu::Pdu;
 use room::resolve::{Events, Known, State, resolve_states};
 use room::state::{StateMap, lookup};
 use room::versions::Rules;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -59,51 +59,59 @@ fn generate(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
             dag::Founding::Any,
             dag::Signing::Signed,
         );
-        writeln!(out, "{}", written(&room))?;
+        writeln!(out, "{}", serde_json::to_string(&written(&room)?)?)?;
     }
     Ok(())
 }
 
-fn written(room: &dag::Room) -> Value {
+/// A room as it is written and read.
+#[derive(Serialize, Deserialize)]
+struct Given {
+    version: String,
+    seed: u64,
+    events: Vec<GivenEvent>,
+    resolutions: Vec<Vec<Vec<String>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GivenEvent {
+    event_id: String,
+    rejected: bool,
+    state_before: Vec<String>,
+    /// As it is: versions 1 to 5 have numbers that a tree of values would change.
+    pdu: Box<RawValue>,
+}
+
+fn written(room: &dag::Room) -> serde_json::Result<Given> {
     let ids = |state: &State<usize>| {
         let mut ids: Vec<&usize> = state.values().collect();
         ids.sort_unstable();
         ids.into_iter()
-            .map(|id| room.events[*id].pdu.event_id().as_str())
+            .map(|id| room.events[*id].pdu.event_id().to_string())
             .collect::<Vec<_>>()
     };
     let event = |event: &dag::Event| {
-        json!({
-            "event_id": event.pdu.event_id(),
-            "rejected": event.rejected,
-            "state_before": ids(&event.state_before),
-            "pdu": serde_json::from_str::<Value>(event.pdu.json()).unwrap_or_default(),
+        Ok(GivenEvent {
+            event_id: event.pdu.event_id().to_string(),
+            rejected: event.rejected,
+            state_before: ids(&event.state_before),
+            pdu: RawValue::from_string(event.pdu.json().to_owned())?,
         })
     };
-    let resolution = |states: &Vec<State<usize>>| states.iter().map(ids).collect::<Vec<_>>();
-    json!({
-        "version": room.rules.name,
-        "seed": room.seed,
-        "events": room.events.iter().map(event).collect::<Vec<_>>(),
-        "resolutions": room.conflicts(5).iter().map(resolution).collect::<Vec<_>>(),
+    Ok(Given {
+        version: room.rules.name.to_owned(),
+        seed: room.seed,
+        events: room
+            .events
+            .iter()
+            .map(event)
+            .collect::<serde_json::Result<_>>()?,
+        resolutions: room
+            .conflicts(5)
+            .iter()
+            .map(|states| states.iter().map(ids).collect())
+            .collect(),
     })
-}
-
-#[derive(Deserialize)]
-struct Given<'a> {
-    version: String,
-    #[serde(borrow)]
-    events: Vec<GivenEvent<'a>>,
-    resolutions: Vec<Vec<Vec<String>>>,
-}
-
-#[derive(Deserialize)]
-struct GivenEvent<'a> {
-    event_id: String,
-    rejected: bool,
-    state_before: Vec<String>,
-    #[serde(borrow)]
-    pdu: &'a RawValue,
 }
 
 fn decide() -> Result<(), Box<dyn std::error::Error>> {
@@ -136,7 +144,7 @@ impl Events<usize> for Room {
     }
 }
 
-fn decided(given: &Given<'_>) -> Result<Value, Box<dyn std::error::Error>> {
+fn decided(given: &Given) -> Result<Value, Box<dyn std::error::Error>> {
     let rules = Rules::of_name(&given.version).ok_or("no such version")?;
     let mut room = Room {
         pdus: vec![],

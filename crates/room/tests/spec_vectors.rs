@@ -153,6 +153,17 @@ fn redaction_keeps_what_each_version_says() {
         ],
     );
     check_redaction(
+        "m.room.member",
+        r#"{"membership":"invite","third_party_invite":{"display_name":"x"}}"#,
+        &[
+            (1..=10, r#"{"membership":"invite"}"#),
+            (
+                11..=12,
+                r#"{"membership":"invite","third_party_invite":{}}"#,
+            ),
+        ],
+    );
+    check_redaction(
         "m.room.create",
         r#"{"creator":"@a:b","m.federate":false,"room_version":"1"}"#,
         &[

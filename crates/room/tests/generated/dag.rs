@@ -10,17 +10,17 @@
 
 mod said;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
 use room::auth::{AuthEvent, authorize, check_auth_events};
-use room::canonical::{Numbers, write_object};
+use room::canonical::write_object;
 use room::json::parse_object;
 use room::pdu::Pdu;
 use room::resolve::{Events, Known, State, resolve_states};
 use room::sign::{ServerKey, sign_event};
 use room::state::lookup;
 use room::versions::Rules;
-use said::{Said, member, state};
+use said::{ODD, Said, member, state};
 use serde_json::{Value, json};
 
 /// An event of a generated room; events are called by their index.
@@ -184,7 +184,7 @@ pub fn founded_room(
             seed,
             events: Vec::new(),
         },
-        by_id: HashMap::new(),
+        ids: HashSet::new(),
         room_id: "!room:a.example".to_owned(),
         now: 1_700_000_000_000,
         founding,
@@ -201,7 +201,7 @@ pub fn founded_room(
 struct Maker {
     random: Random,
     room: Room,
-    by_id: HashMap<String, usize>,
+    ids: HashSet<String>,
     room_id: String,
     now: i64,
     founding: Founding,
@@ -287,12 +287,10 @@ impl Maker {
         // Most of what is said at random is forbidden, so what is forbidden is often said anew.
         for _ in 0..FORBIDDEN_IN_A_ROW_MAX {
             let said = self.choose_said(&state);
-            self.say_in(said, prev_events.clone(), state.clone());
-            let forbidden = self.room.events.last().is_some_and(|event| event.rejected);
-            if !forbidden || self.random.chance(25) {
+            let even_forbidden = self.random.chance(25);
+            if self.say_in(said, &prev_events, &state, even_forbidden) {
                 return;
             }
-            self.take_back();
         }
     }
 
@@ -348,10 +346,17 @@ impl Maker {
         } else {
             self.state_after_all(&prev_events)
         };
-        self.say_in(said, prev_events, state);
+        self.say_in(said, &prev_events, &state, true);
     }
 
-    fn say_in(&mut self, said: Said, prev_events: Vec<usize>, state_before: State<usize>) {
+    /// Adds what is said to the graph; what is forbidden only if told so. Whether it was added.
+    fn say_in(
+        &mut self,
+        said: Said,
+        prev_events: &[usize],
+        state_before: &State<usize>,
+        even_forbidden: bool,
+    ) -> bool {
         // Clocks of servers differ, and often two events have the same time.
         self.now += self.random.below(4) as i64;
         let ts = self.now - self.random.below(8) as i64;
@@ -375,47 +380,41 @@ impl Maker {
             .unwrap_or_default()
             + 1;
         event["depth"] = json!(depth);
-        event["prev_events"] = self.references(&prev_events);
+        event["prev_events"] = self.references(prev_events);
         event["auth_events"] = json!([]);
-        let auth_events = self.choose_auth_events(&event, &state_before);
+        let auth_events = self.choose_auth_events(&event, state_before);
         event["auth_events"] = self.references(&auth_events);
         if rules.events_choose_their_id() {
             let server = said.sender.split_once(':').map_or("", |(_, server)| server);
             event["event_id"] = json!(format!("${:x}:{server}", self.random.next()));
         }
-        let pdu = match self.signing {
-            Signing::Signed => sign(rules, &event),
-            Signing::Unsigned => Pdu::parse(rules, &event.to_string()).expect("an event parses"),
-        };
-        let mut event = Event {
-            pdu,
-            prev_events,
+        let text = event.to_string();
+        let text = text.replace(&format!("\"{ODD}\""), &said.odd.unwrap_or_default());
+        let mut made = Event {
+            pdu: Pdu::parse(rules, &text).expect("an event parses"),
+            prev_events: prev_events.to_vec(),
             auth_events,
+            state_before: state_before.clone(),
             state_after: state_before.clone(),
-            state_before,
             rejected: false,
         };
+        made.rejected = self.room.decide(&made).is_err();
+        if made.rejected && !even_forbidden {
+            return false;
+        }
+        if self.signing == Signing::Signed {
+            made.pdu = sign(rules, &event, &text);
+        }
         let id = self.room.events.len();
-        event.rejected = self.room.decide(&event).is_err();
-        if let (false, Some(state_key)) = (event.rejected, event.pdu.state_key()) {
-            event
-                .state_after
-                .insert((event.pdu.event_type().into(), state_key.into()), id);
+        if let (false, Some(state_key)) = (made.rejected, made.pdu.state_key()) {
+            made.state_after
+                .insert((made.pdu.event_type().into(), state_key.into()), id);
         }
-        if self
-            .by_id
-            .insert(event.pdu.event_id().to_string(), id)
-            .is_none()
-        {
-            self.room.events.push(event);
+        let is_new = self.ids.insert(made.pdu.event_id().to_string());
+        if is_new {
+            self.room.events.push(made);
         }
-    }
-
-    fn take_back(&mut self) {
-        let Some(event) = self.room.events.pop() else {
-            return;
-        };
-        self.by_id.remove(event.pdu.event_id().as_str());
+        is_new
     }
 
     /// The right ones, and sometimes one too few, or one too many.
@@ -455,9 +454,8 @@ impl Maker {
 }
 
 /// Signs an event by its sender's server, whose key is made of its name; and by the voucher's, where there is one.
-fn sign(rules: &'static Rules, event: &Value) -> Pdu {
-    let text = event.to_string();
-    let mut object = parse_object(&text).expect("JSON");
+fn sign(rules: &'static Rules, event: &Value, text: &str) -> Pdu {
+    let mut object = parse_object(text).expect("JSON");
     let mut servers: Vec<&str> = vec![event["sender"].as_str().unwrap_or_default()];
     servers.extend(event["content"]["join_authorised_via_users_server"].as_str());
     for user in servers {
@@ -467,6 +465,6 @@ fn sign(rules: &'static Rules, event: &Value) -> Pdu {
         sign_event(rules, &mut object, &key).expect("canonical JSON");
     }
     let mut out = String::new();
-    write_object(&object, |_| true, Numbers::Strict, &mut out).expect("canonical JSON");
+    write_object(&object, |_| true, rules.numbers(), &mut out).expect("canonical JSON");
     Pdu::parse(rules, &out).expect("a signed event parses")
 }

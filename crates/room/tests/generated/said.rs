@@ -14,7 +14,12 @@ pub(super) struct Said {
     pub(super) state_key: Option<String>,
     pub(super) content: Value,
     pub(super) redacts: Option<String>,
+    /// JSON to stand where the content has [`ODD`].
+    pub(super) odd: Option<String>,
 }
+
+/// A string in a content that stands for JSON that the tree of values here can't hold.
+pub(super) const ODD: &str = "@odd@";
 
 pub(super) fn state(
     sender: &str,
@@ -28,6 +33,7 @@ pub(super) fn state(
         state_key: Some(state_key.to_owned()),
         content,
         redacts: None,
+        odd: None,
     }
 }
 
@@ -89,13 +95,86 @@ impl Maker {
                 state(sender, "m.room.aliases", server, json!({ "aliases": [] }))
             }
             92..95 => self.redaction(sender),
-            _ => Said {
-                sender: sender.to_owned(),
-                event_type: "m.room.message",
-                state_key: None,
-                content: json!({ "body": self.now }),
-                redacts: None,
-            },
+            _ => self.message(sender),
+        }
+    }
+
+    fn message(&mut self, sender: &str) -> Said {
+        let odd = self.odd_json(3);
+        Said {
+            sender: sender.to_owned(),
+            event_type: "m.room.message",
+            state_key: None,
+            content: json!({ "body": self.now, "odd": ODD }),
+            redacts: None,
+            odd: Some(odd),
+        }
+    }
+
+    /// JSON that is written in more than one way, or rarely.
+    fn odd_json(&mut self, depth: usize) -> String {
+        let strict = self.room.rules.strict_json;
+        match self.random.below(if depth == 0 { 4 } else { 6 }) {
+            0 => {
+                let strings = [
+                    r#""\u0000\u001f\u007f""#,
+                    r#""\ud83d\ude00 😀""#,
+                    r#""\/\\\"""#,
+                    r#""\b\f\n\r\t""#,
+                    r#""é\u00e9\u2028""#,
+                ];
+                self.random.word(&strings).to_owned()
+            }
+            1 => self
+                .random
+                .word(&["null", "true", "false", "[]", "{}", " [ 1 , 2 ] "])
+                .to_owned(),
+            2 => self
+                .random
+                .word(&["0", "-1", "9007199254740991", "-9007199254740991"])
+                .to_owned(),
+            3 if strict => "1".to_owned(),
+            3 => self.odd_number(),
+            4 => format!(
+                "[{},{}]",
+                self.odd_json(depth - 1),
+                self.odd_json(depth - 1)
+            ),
+            _ => {
+                let (one, other) = (self.odd_json(depth - 1), self.odd_json(depth - 1));
+                format!(r#"{{"😀":{one},"ﬁ":{other},"b\u0061":1,"":2}}"#)
+            }
+        }
+    }
+
+    fn odd_number(&mut self) -> String {
+        match self.random.below(4) {
+            0 => self
+                .random
+                .word(&[
+                    "-0",
+                    "-0.0",
+                    "0e0",
+                    "1E5",
+                    "123456789012345678901234567890",
+                    "1e-7",
+                    "0.1",
+                    "5e-324",
+                ])
+                .to_owned(),
+            1 => format!(
+                "{}.{}",
+                self.random.below(1_000_000),
+                self.random.below(1_000_000)
+            ),
+            _ => {
+                let number = f64::from_bits(self.random.next());
+                if number.is_finite() {
+                    format!("{number:e}")
+                } else {
+                    "1.5".to_owned()
+                }
+            }
         }
     }
 
@@ -210,7 +289,12 @@ impl Maker {
             false => json!({ "mxid": mxid, "token": token, "signatures": {} }).to_string(),
         };
         let signed: Value = serde_json::from_str(&signed).unwrap();
-        let content = json!({ "membership": "invite", "third_party_invite": { "display_name": "x", "signed": signed } });
+        let invite = match self.random.below(20) {
+            0 => json!({ "display_name": "x" }),
+            1 => json!("x"),
+            _ => json!({ "display_name": "x", "signed": signed }),
+        };
+        let content = json!({ "membership": "invite", "third_party_invite": invite });
         let sender = if self.random.chance(80) {
             maker
         } else {
@@ -233,6 +317,7 @@ impl Maker {
                 json!({})
             },
             redacts: (!inside).then_some(target),
+            odd: None,
         }
     }
 }
