@@ -6,6 +6,8 @@ mod rate_limits;
 mod register;
 mod requester;
 mod rooms;
+mod sliding_sync;
+mod sync;
 
 use crate::router::Route;
 
@@ -13,6 +15,12 @@ pub use requester::OptionalRequester;
 
 /// Each part of the API lists its own routes; the order here is the spec's.
 pub(crate) fn routes() -> Vec<Route> {
-    let parts = [register::routes(), login::routes(), rooms::routes()];
+    let parts = [
+        register::routes(),
+        login::routes(),
+        rooms::routes(),
+        sliding_sync::routes(),
+        sync::routes(),
+    ];
     parts.into_iter().flatten().collect()
 }

@@ -42,9 +42,14 @@ struct Sender {
 fn register(address: &str, name: &str) -> (String, String) {
     let mut connection = Connection::open(address, "").unwrap();
     let body = json!({ "username": name, "password": "correct horse battery", "auth": { "type": "m.login.dummy" } });
-    let (status, answer) = connection.call("POST", "/_matrix/client/v3/register", &body).unwrap();
+    let (status, answer) = connection
+        .call("POST", "/_matrix/client/v3/register", &body)
+        .unwrap();
     assert_eq!(status, 200, "{answer}");
-    (answer["access_token"].as_str().unwrap().to_owned(), answer["user_id"].as_str().unwrap().to_owned())
+    (
+        answer["access_token"].as_str().unwrap().to_owned(),
+        answer["user_id"].as_str().unwrap().to_owned(),
+    )
 }
 
 fn must(connection: &mut Connection, method: &str, path: &str, body: Value) -> Value {
@@ -59,26 +64,55 @@ fn set_up(address: &str) -> (Vec<Sender>, Vec<String>, String) {
     let mut connection = Connection::open(address, &alice).unwrap();
     let rooms: Vec<String> = (0..ROOMS)
         .map(|_| {
-            let answer =
-                must(&mut connection, "POST", "/_matrix/client/v3/createRoom", json!({ "preset": "public_chat" }));
+            let answer = must(
+                &mut connection,
+                "POST",
+                "/_matrix/client/v3/createRoom",
+                json!({ "preset": "public_chat" }),
+            );
             answer["room_id"].as_str().unwrap().to_owned()
         })
         .collect();
     for batch in 0..KEYS / 100 {
         let keys: serde_json::Map<String, Value> = (0..100)
-            .map(|number| (format!("curve25519:K{batch}x{number}"), json!(format!("key {batch} {number}"))))
+            .map(|number| {
+                (
+                    format!("curve25519:K{batch}x{number}"),
+                    json!(format!("key {batch} {number}")),
+                )
+            })
             .collect();
-        must(&mut connection, "POST", "/_matrix/client/v3/keys/upload", json!({ "one_time_keys": keys }));
+        must(
+            &mut connection,
+            "POST",
+            "/_matrix/client/v3/keys/upload",
+            json!({ "one_time_keys": keys }),
+        );
     }
-    let device = must(&mut connection, "GET", "/_matrix/client/v3/account/whoami", Value::Null);
+    let device = must(
+        &mut connection,
+        "GET",
+        "/_matrix/client/v3/account/whoami",
+        Value::Null,
+    );
     let claim = json!({ "one_time_keys": { alice_id: { device["device_id"].as_str().unwrap(): "curve25519" } } });
     let senders = (0..SENDERS)
         .map(|number| {
             let (token, user_id) = register(address, &format!("sender{number}"));
             let room = rooms[number % ROOMS].clone();
             let mut connection = Connection::open(address, &token).unwrap();
-            must(&mut connection, "POST", &format!("/_matrix/client/v3/join/{}", encode(&room)), json!({}));
-            Sender { token, user_id, room, ..Sender::default() }
+            must(
+                &mut connection,
+                "POST",
+                &format!("/_matrix/client/v3/join/{}", encode(&room)),
+                json!({}),
+            );
+            Sender {
+                token,
+                user_id,
+                room,
+                ..Sender::default()
+            }
         })
         .collect();
     (senders, vec![alice, claim.to_string()], rooms.join(" "))
@@ -89,15 +123,28 @@ fn encode(text: &str) -> String {
 }
 
 /// Sends until the server is gone. A message without an answer is sent again in the next life, with the same id.
-fn send_until_killed(sender: &mut Sender, address: &str, claim: &Value, sent: &AtomicUsize, killed: &AtomicBool) {
-    let Ok(mut connection) = Connection::open(address, &sender.token) else { return };
+fn send_until_killed(
+    sender: &mut Sender,
+    address: &str,
+    claim: &Value,
+    sent: &AtomicUsize,
+    killed: &AtomicBool,
+) {
+    let Ok(mut connection) = Connection::open(address, &sender.token) else {
+        return;
+    };
     while !killed.load(Ordering::Acquire) {
         let number = sender.next;
-        let path = format!("/_matrix/client/v3/rooms/{}/send/m.room.message/t{number}", encode(&sender.room));
+        let path = format!(
+            "/_matrix/client/v3/rooms/{}/send/m.room.message/t{number}",
+            encode(&sender.room)
+        );
         let body = json!({ "msgtype": "m.text", "body": "hello", "number": number });
         match connection.call("PUT", &path, &body) {
             Ok((200, answer)) => {
-                sender.acknowledged.push((number, answer["event_id"].as_str().unwrap().to_owned()));
+                sender
+                    .acknowledged
+                    .push((number, answer["event_id"].as_str().unwrap().to_owned()));
                 sender.next += 1;
                 sent.fetch_add(1, Ordering::AcqRel);
             }
@@ -127,12 +174,19 @@ fn read_back(address: &str, token: &str, room: &str) -> Vec<(String, String, usi
     let mut messages = Vec::new();
     let mut from = String::new();
     loop {
-        let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=500{from}", encode(room));
+        let path = format!(
+            "/_matrix/client/v3/rooms/{}/messages?dir=b&limit=500{from}",
+            encode(room)
+        );
         let page = must(&mut connection, "GET", &path, Value::Null);
         for event in page["chunk"].as_array().unwrap() {
             if event["type"] == "m.room.message" {
                 let text = |key: &str| event[key].as_str().unwrap().to_owned();
-                messages.push((text("event_id"), text("sender"), event["content"]["number"].as_u64().unwrap() as usize));
+                messages.push((
+                    text("event_id"),
+                    text("sender"),
+                    event["content"]["number"].as_u64().unwrap() as usize,
+                ));
             }
         }
         match page["end"].as_str() {
@@ -146,14 +200,20 @@ fn read_back(address: &str, token: &str, room: &str) -> Vec<(String, String, usi
 
 fn check(kills: usize, settings: &[(&str, &str)]) {
     let directory = tempfile::tempdir().unwrap();
-    let mut all = vec![("KITH_REGISTRATION__MODE", "open"), ("KITH_LIMITS__ENABLED", "false"), ("KITH_LOG", "warn,kith=info")];
+    let mut all = vec![
+        ("KITH_REGISTRATION__MODE", "open"),
+        ("KITH_LIMITS__ENABLED", "false"),
+        ("KITH_LOG", "warn,kith=info"),
+    ];
     all.extend_from_slice(settings);
     let mut kith = Kith::start(directory.path(), &all);
     let (mut senders, alice, rooms) = set_up(&kith.address);
     let claim: Value = serde_json::from_str(&alice[1]).unwrap();
     // The lengths of lives differ, and repeat from run to run: a small linear generator.
     let mut lives = (1u64..).scan(7u64, |state, _| {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         Some((*state >> 40) as usize % 400)
     });
     for _ in 0..kills {
@@ -169,7 +229,9 @@ fn check(kills: usize, settings: &[(&str, &str)]) {
                     scope.spawn(move || send_until_killed(sender, &address, claim, sent, killed))
                 })
                 .collect();
-            while sent.load(Ordering::Acquire) < target && threads.iter().any(|thread| !thread.is_finished()) {
+            while sent.load(Ordering::Acquire) < target
+                && threads.iter().any(|thread| !thread.is_finished())
+            {
                 std::thread::yield_now();
             }
             kith.signal("KILL");
@@ -191,24 +253,48 @@ fn verify(address: &str, senders: &[Sender], rooms: &str) {
     }
     let mut total = 0;
     for sender in senders {
-        let mine: Vec<_> = shown[&sender.room].iter().filter(|(_, from, _)| *from == sender.user_id).collect();
+        let mine: Vec<_> = shown[&sender.room]
+            .iter()
+            .filter(|(_, from, _)| *from == sender.user_id)
+            .collect();
         let numbers: Vec<usize> = mine.iter().map(|(_, _, number)| *number).collect();
-        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "out of order or twice: {numbers:?}");
-        let by_number: BTreeMap<usize, &str> = mine.iter().map(|(id, _, number)| (*number, id.as_str())).collect();
+        assert!(
+            numbers.windows(2).all(|pair| pair[0] < pair[1]),
+            "out of order or twice: {numbers:?}"
+        );
+        let by_number: BTreeMap<usize, &str> = mine
+            .iter()
+            .map(|(id, _, number)| (*number, id.as_str()))
+            .collect();
         for (number, event_id) in &sender.acknowledged {
-            assert_eq!(by_number.get(number), Some(&event_id.as_str()), "message {number} of {}", sender.user_id);
+            assert_eq!(
+                by_number.get(number),
+                Some(&event_id.as_str()),
+                "message {number} of {}",
+                sender.user_id
+            );
         }
         total += sender.acknowledged.len();
     }
     let claimed: Vec<&String> = senders.iter().flat_map(|sender| &sender.claimed).collect();
     let distinct: HashSet<_> = claimed.iter().collect();
-    assert_eq!(distinct.len(), claimed.len(), "a one-time key was given out twice");
-    println!("{total} messages and {} claims acknowledged, all there once", claimed.len());
+    assert_eq!(
+        distinct.len(),
+        claimed.len(),
+        "a one-time key was given out twice"
+    );
+    println!(
+        "{total} messages and {} claims acknowledged, all there once",
+        claimed.len()
+    );
     assert!(total > 100 && !claimed.is_empty(), "the load was no load");
 }
 
 fn kills() -> usize {
-    std::env::var("KITH_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+    std::env::var("KITH_TEST_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20)
 }
 
 #[test]
@@ -224,7 +310,9 @@ fn nothing_acknowledged_is_lost_to_a_kill_on_postgresql() {
     };
     let database = format!("kith_crash_{}", std::process::id());
     let run = |statement: String| {
-        let psql = std::process::Command::new("psql").args(["-q", "-X", &url, "-c", &statement]).status();
+        let psql = std::process::Command::new("psql")
+            .args(["-q", "-X", &url, "-c", &statement])
+            .status();
         assert!(psql.expect("psql runs").success(), "{statement}");
     };
     run(format!("CREATE DATABASE {database}"));

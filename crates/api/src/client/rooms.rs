@@ -19,6 +19,12 @@ mod timestamp;
 use crate::router::Route;
 
 pub(crate) fn routes() -> Vec<Route> {
-    let parts = [aliases::routes(), create::routes(), membership::routes(), send::routes(), reading::routes()];
+    let parts = [
+        aliases::routes(),
+        create::routes(),
+        membership::routes(),
+        send::routes(),
+        reading::routes(),
+    ];
     parts.into_iter().flatten().collect()
 }

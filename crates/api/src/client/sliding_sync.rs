@@ -35,9 +35,9 @@ async fn post_sync(
 ) -> Result<Response, ApiError> {
     let client = client(&requester);
     let pos = ask.pos.filter(|pos| !pos.is_empty());
-    let request = body
-        .into_request(pos, ask.timeout)
-        .map_err(|error| ApiError::invalid_param(format!("The request cannot be used: {error}.")))?;
+    let request = body.into_request(pos, ask.timeout).map_err(|error| {
+        ApiError::invalid_param(format!("The request cannot be used: {error}."))
+    })?;
     let pos = request.pos.clone();
     tokio::select! {
         answer = unstable::sync(&state.sync, &client, request) => Ok(json(answer?)),

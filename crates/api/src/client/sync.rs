@@ -40,7 +40,9 @@ async fn get_sync(
     let since = match ask.since.as_deref().filter(|since| !since.is_empty()) {
         None => None,
         Some(since) => Some(Token::parse(since).ok_or_else(|| {
-            ApiError::invalid_param("`since` is no token that this server gave: leave it out to begin anew.")
+            ApiError::invalid_param(
+                "`since` is no token that this server gave: leave it out to begin anew.",
+            )
         })?),
     };
     let filter = match ask.filter.as_deref().filter(|filter| !filter.is_empty()) {
@@ -72,16 +74,23 @@ pub(super) fn client(requester: &Requester) -> Client {
 
 /// An answer that is JSON already.
 pub(super) fn json(body: String) -> Response {
-    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    (
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, "application/json")],
+        body,
+    )
+        .into_response()
 }
 
 impl From<SyncError> for ApiError {
     fn from(error: SyncError) -> Self {
         match error {
-            SyncError::SignedOut => {
-                ApiError::new(StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN", "This device was signed out.")
-                    .with("soft_logout", false)
-            }
+            SyncError::SignedOut => ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "M_UNKNOWN_TOKEN",
+                "This device was signed out.",
+            )
+            .with("soft_logout", false),
             SyncError::UnknownPos => ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "M_UNKNOWN_POS",
@@ -96,7 +105,9 @@ impl From<FilterProblem> for ApiError {
     fn from(problem: FilterProblem) -> Self {
         match problem {
             FilterProblem::Unknown => ApiError::invalid_param("You have no filter with this id."),
-            FilterProblem::Malformed(error) => ApiError::invalid_param(format!("The filter cannot be used: {error}.")),
+            FilterProblem::Malformed(error) => {
+                ApiError::invalid_param(format!("The filter cannot be used: {error}."))
+            }
             FilterProblem::Storage(error) => error.into(),
         }
     }

@@ -21,12 +21,24 @@ impl Connection {
         let stream = TcpStream::connect(address.trim_start_matches("http://"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        Ok(Self { stream: BufReader::new(stream), token: token.to_owned() })
+        Ok(Self {
+            stream: BufReader::new(stream),
+            token: token.to_owned(),
+        })
     }
 
     /// Sends a request and reads the whole answer.
-    pub fn call(&mut self, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
-        let body = if method == "GET" { String::new() } else { body.to_string() };
+    pub fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> std::io::Result<(u16, Value)> {
+        let body = if method == "GET" {
+            String::new()
+        } else {
+            body.to_string()
+        };
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -35,7 +47,11 @@ impl Connection {
         );
         self.stream.get_mut().write_all(request.as_bytes())?;
         let status = self.line()?;
-        let status = status.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(broken)?;
+        let status = status
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .ok_or_else(broken)?;
         let (mut length, mut chunked) = (0, false);
         loop {
             let header = self.line()?.to_ascii_lowercase();
@@ -63,7 +79,10 @@ impl Connection {
             answer.resize(length, 0);
             self.stream.read_exact(&mut answer)?;
         }
-        Ok((status, serde_json::from_slice(&answer).unwrap_or(Value::Null)))
+        Ok((
+            status,
+            serde_json::from_slice(&answer).unwrap_or(Value::Null),
+        ))
     }
 
     fn line(&mut self) -> std::io::Result<String> {

@@ -2,8 +2,8 @@
 
 use homeserver::Requester;
 use homeserver::rooms::aliases::{
-    PublicRoom, PublicRoomsFilter, add_alias, aliases_of, is_published, public_rooms, remove_alias, resolve_alias,
-    set_published,
+    PublicRoom, PublicRoomsFilter, add_alias, aliases_of, is_published, public_rooms, remove_alias,
+    resolve_alias, set_published,
 };
 use http::Method;
 use serde::Deserialize;
@@ -14,14 +14,46 @@ use crate::{ApiError, Json, PathArgs, Query, State};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        route(Method::GET, "/_matrix/client/v3/directory/list/room/{roomId}", get_listing),
-        route(Method::PUT, "/_matrix/client/v3/directory/list/room/{roomId}", put_listing),
-        route(Method::GET, "/_matrix/client/v3/directory/room/{roomAlias}", get_alias),
-        route(Method::PUT, "/_matrix/client/v3/directory/room/{roomAlias}", put_alias),
-        route(Method::DELETE, "/_matrix/client/v3/directory/room/{roomAlias}", delete_alias),
-        route(Method::GET, "/_matrix/client/v3/publicRooms", get_public_rooms),
-        route(Method::POST, "/_matrix/client/v3/publicRooms", post_public_rooms),
-        route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/aliases", get_aliases),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/directory/list/room/{roomId}",
+            get_listing,
+        ),
+        route(
+            Method::PUT,
+            "/_matrix/client/v3/directory/list/room/{roomId}",
+            put_listing,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/directory/room/{roomAlias}",
+            get_alias,
+        ),
+        route(
+            Method::PUT,
+            "/_matrix/client/v3/directory/room/{roomAlias}",
+            put_alias,
+        ),
+        route(
+            Method::DELETE,
+            "/_matrix/client/v3/directory/room/{roomAlias}",
+            delete_alias,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/publicRooms",
+            get_public_rooms,
+        ),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/publicRooms",
+            post_public_rooms,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{roomId}/aliases",
+            get_aliases,
+        ),
     ]
 }
 
@@ -30,18 +62,28 @@ type Shared = axum::extract::State<State>;
 /// The alias of a path, checked for its shape.
 fn alias_of(path: &PathArgs) -> Result<&str, ApiError> {
     let alias = path.get("roomAlias");
-    let is_alias = alias.starts_with('#') && alias.split_once(':').is_some_and(|(local, server)| local.len() > 1 && !server.is_empty());
+    let is_alias = alias.starts_with('#')
+        && alias
+            .split_once(':')
+            .is_some_and(|(local, server)| local.len() > 1 && !server.is_empty());
     if is_alias && alias.len() <= 255 && !alias.contains('\0') {
         Ok(alias)
     } else {
-        Err(ApiError::invalid_param(format!("{alias:?} is not a room alias.")))
+        Err(ApiError::invalid_param(format!(
+            "{alias:?} is not a room alias."
+        )))
     }
 }
 
-async fn get_alias(axum::extract::State(state): Shared, path: PathArgs) -> Result<Json<Value>, ApiError> {
+async fn get_alias(
+    axum::extract::State(state): Shared,
+    path: PathArgs,
+) -> Result<Json<Value>, ApiError> {
     let room = resolve_alias(&state.hs, alias_of(&path)?).await?;
     let room = room.ok_or_else(|| ApiError::not_found("There is no room with this alias."))?;
-    Ok(Json(json!({ "room_id": room.room_id, "servers": [state.hs.server_name] })))
+    Ok(Json(
+        json!({ "room_id": room.room_id, "servers": [state.hs.server_name] }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -77,9 +119,14 @@ async fn get_aliases(
     Ok(Json(json!({ "aliases": aliases })))
 }
 
-async fn get_listing(axum::extract::State(state): Shared, path: PathArgs) -> Result<Json<Value>, ApiError> {
+async fn get_listing(
+    axum::extract::State(state): Shared,
+    path: PathArgs,
+) -> Result<Json<Value>, ApiError> {
     let published = is_published(&state.hs, path.get("roomId")).await?;
-    Ok(Json(json!({ "visibility": if published { "public" } else { "private" } })))
+    Ok(Json(
+        json!({ "visibility": if published { "public" } else { "private" } }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -96,7 +143,11 @@ async fn put_listing(
     let published = match body.visibility.as_deref() {
         None | Some("public") => true,
         Some("private") => false,
-        Some(other) => return Err(ApiError::invalid_param(format!("`visibility` can't be {other:?}."))),
+        Some(other) => {
+            return Err(ApiError::invalid_param(format!(
+                "`visibility` can't be {other:?}."
+            )));
+        }
     };
     set_published(&state.hs, &requester, path.get("roomId"), published).await?;
     Ok(Json(json!({})))
@@ -129,7 +180,11 @@ async fn get_public_rooms(
     axum::extract::State(state): Shared,
     Query(query): Query<PublicRoomsQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    let body = PublicRoomsBody { limit: query.limit, since: query.since, ..PublicRoomsBody::default() };
+    let body = PublicRoomsBody {
+        limit: query.limit,
+        since: query.since,
+        ..PublicRoomsBody::default()
+    };
     list(&state, query.server.as_deref(), body).await
 }
 
@@ -145,7 +200,11 @@ async fn post_public_rooms(
 /// Rooms on one page, where the client names no number or a larger one.
 const PAGE_MAX: u64 = 500;
 
-async fn list(state: &State, server: Option<&str>, body: PublicRoomsBody) -> Result<Json<Value>, ApiError> {
+async fn list(
+    state: &State,
+    server: Option<&str>,
+    body: PublicRoomsBody,
+) -> Result<Json<Value>, ApiError> {
     if server.is_some_and(|server| server != state.hs.server_name) {
         return Err(ApiError::new(
             http::StatusCode::NOT_FOUND,
@@ -159,12 +218,15 @@ async fn list(state: &State, server: Option<&str>, body: PublicRoomsBody) -> Res
     }
     let from = match body.since.as_deref() {
         None => 0,
-        Some(since) => {
-            since.parse().map_err(|_| ApiError::invalid_param(format!("{since:?} is not a token of this list.")))?
-        }
+        Some(since) => since.parse().map_err(|_| {
+            ApiError::invalid_param(format!("{since:?} is not a token of this list."))
+        })?,
     };
     let filter = body.filter.unwrap_or_default();
-    let filter = PublicRoomsFilter { search_term: filter.generic_search_term, room_types: filter.room_types };
+    let filter = PublicRoomsFilter {
+        search_term: filter.generic_search_term,
+        room_types: filter.room_types,
+    };
     let limit = body.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let page = public_rooms(&state.hs, filter, from, limit as usize).await?;
     let mut answer = Map::new();

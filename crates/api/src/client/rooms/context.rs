@@ -11,7 +11,11 @@ use crate::router::{Route, route};
 use crate::{ApiError, Json, PathArgs, Query, State};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/context/{eventId}", get_context)]
+    vec![route(
+        Method::GET,
+        "/_matrix/client/v3/rooms/{roomId}/context/{eventId}",
+        get_context,
+    )]
 }
 
 /// Events around it unless the client says otherwise: the spec's number.

@@ -14,7 +14,11 @@ use crate::{ApiError, Json, PathArgs, State};
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         route(Method::POST, "/_matrix/client/v3/createRoom", post_create),
-        route(Method::POST, "/_matrix/client/v3/rooms/{roomId}/upgrade", post_upgrade),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/rooms/{roomId}/upgrade",
+            post_upgrade,
+        ),
     ]
 }
 
@@ -54,13 +58,21 @@ impl CreateBody {
         let published = match self.visibility.as_deref() {
             Some("public") => true,
             None | Some("private") => false,
-            Some(other) => return Err(ApiError::invalid_param(format!("`visibility` can't be {other:?}."))),
+            Some(other) => {
+                return Err(ApiError::invalid_param(format!(
+                    "`visibility` can't be {other:?}."
+                )));
+            }
         };
         let preset = match self.preset.as_deref() {
             Some("private_chat") => Preset::PrivateChat,
             Some("trusted_private_chat") => Preset::TrustedPrivateChat,
             Some("public_chat") => Preset::PublicChat,
-            Some(other) => return Err(ApiError::invalid_param(format!("`preset` can't be {other:?}."))),
+            Some(other) => {
+                return Err(ApiError::invalid_param(format!(
+                    "`preset` can't be {other:?}."
+                )));
+            }
             None if published => Preset::PublicChat,
             None => Preset::PrivateChat,
         };
@@ -75,14 +87,21 @@ impl CreateBody {
             .invite
             .into_iter()
             .map(|user_id| {
-                OwnedUserId::try_from(user_id.as_str())
-                    .map_err(|_| ApiError::invalid_param(format!("`invite`: {user_id:?} is not a user id.")))
+                OwnedUserId::try_from(user_id.as_str()).map_err(|_| {
+                    ApiError::invalid_param(format!("`invite`: {user_id:?} is not a user id."))
+                })
             })
             .collect::<Result<_, _>>()?;
         let initial_state = self
             .initial_state
             .into_iter()
-            .map(|event| (event.event_type, event.state_key, Value::Object(event.content)))
+            .map(|event| {
+                (
+                    event.event_type,
+                    event.state_key,
+                    Value::Object(event.content),
+                )
+            })
             .collect();
         Ok(CreateRoom {
             room_version: self.room_version,
@@ -123,6 +142,13 @@ async fn post_upgrade(
     Json(body): Json<UpgradeBody>,
 ) -> Result<Json<Value>, ApiError> {
     let room_id = path.get("roomId");
-    let new = upgrade_room(&state.hs, &requester, room_id, body.new_version, body.additional_creators).await?;
+    let new = upgrade_room(
+        &state.hs,
+        &requester,
+        room_id,
+        body.new_version,
+        body.additional_creators,
+    )
+    .await?;
     Ok(Json(json!({ "replacement_room": new })))
 }

@@ -25,14 +25,22 @@ impl From<SendError> for ApiError {
 impl From<CreateError> for ApiError {
     fn from(error: CreateError) -> Self {
         match error {
-            CreateError::UnsupportedVersion(_) => {
-                ApiError::new(StatusCode::BAD_REQUEST, "M_UNSUPPORTED_ROOM_VERSION", sentence(&error))
+            CreateError::UnsupportedVersion(_) => ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "M_UNSUPPORTED_ROOM_VERSION",
+                sentence(&error),
+            ),
+            CreateError::AliasTaken(_) => {
+                ApiError::new(StatusCode::BAD_REQUEST, "M_ROOM_IN_USE", sentence(&error))
             }
-            CreateError::AliasTaken(_) => ApiError::new(StatusCode::BAD_REQUEST, "M_ROOM_IN_USE", sentence(&error)),
-            CreateError::InvalidAlias(_) | CreateError::TooManyInvites => ApiError::invalid_param(sentence(&error)),
-            CreateError::InvalidState(_) => {
-                ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_ROOM_STATE", sentence(&error))
+            CreateError::InvalidAlias(_) | CreateError::TooManyInvites => {
+                ApiError::invalid_param(sentence(&error))
             }
+            CreateError::InvalidState(_) => ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "M_INVALID_ROOM_STATE",
+                sentence(&error),
+            ),
             CreateError::Send(error) => error.into(),
         }
     }
@@ -41,7 +49,9 @@ impl From<CreateError> for ApiError {
 impl From<AliasError> for ApiError {
     fn from(error: AliasError) -> Self {
         match error {
-            AliasError::UnknownAlias | AliasError::UnknownRoom => ApiError::not_found(sentence(&error)),
+            AliasError::UnknownAlias | AliasError::UnknownRoom => {
+                ApiError::not_found(sentence(&error))
+            }
             AliasError::Taken => ApiError::new(StatusCode::CONFLICT, "M_UNKNOWN", sentence(&error)),
             AliasError::OtherServer => ApiError::invalid_param(sentence(&error)),
             AliasError::Forbidden(_) => ApiError::forbidden(sentence(&error)),
@@ -53,7 +63,9 @@ impl From<AliasError> for ApiError {
 impl From<ForgetError> for ApiError {
     fn from(error: ForgetError) -> Self {
         match error {
-            ForgetError::StillIn => ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", sentence(&error)),
+            ForgetError::StillIn => {
+                ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", sentence(&error))
+            }
             ForgetError::NeverIn => ApiError::forbidden(sentence(&error)),
             ForgetError::Storage(error) => error.into(),
         }
@@ -65,7 +77,11 @@ fn sentence(error: &dyn std::fmt::Display) -> String {
     let text = error.to_string();
     let mut letters = text.chars();
     match letters.next() {
-        Some(first) => format!("{}{}.", first.to_uppercase(), letters.as_str().trim_end_matches('.')),
+        Some(first) => format!(
+            "{}{}.",
+            first.to_uppercase(),
+            letters.as_str().trim_end_matches('.')
+        ),
         None => text,
     }
 }

@@ -10,8 +10,16 @@ use crate::{ApiError, Json, PathArgs, State};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/event/{eventId}", get_event),
-        route(Method::GET, "/_matrix/client/v3/events/{eventId}", get_event_of_any_room),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{roomId}/event/{eventId}",
+            get_event,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/events/{eventId}",
+            get_event_of_any_room,
+        ),
     ]
 }
 

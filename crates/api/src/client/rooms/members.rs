@@ -15,8 +15,16 @@ use crate::{ApiError, Json, PathArgs, Query, State};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/members", get_members),
-        route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/joined_members", get_joined_members),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{roomId}/members",
+            get_members,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{roomId}/joined_members",
+            get_joined_members,
+        ),
     ]
 }
 
@@ -51,7 +59,9 @@ async fn get_members(
 fn membership(name: &str, word: Option<&str>) -> Result<Option<Membership>, ApiError> {
     word.map(|word| {
         Membership::parse(word).ok_or_else(|| {
-            ApiError::invalid_param(format!("`{name}` must be one of join, invite, knock, leave and ban."))
+            ApiError::invalid_param(format!(
+                "`{name}` must be one of join, invite, knock, leave and ban."
+            ))
         })
     })
     .transpose()

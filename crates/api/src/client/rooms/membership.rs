@@ -16,16 +16,56 @@ use crate::{ApiError, Json, PathArgs, State};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        route(Method::POST, "/_matrix/client/v3/join/{roomIdOrAlias}", post_join_any),
-        route(Method::GET, "/_matrix/client/v3/joined_rooms", get_joined_rooms),
-        route(Method::POST, "/_matrix/client/v3/knock/{roomIdOrAlias}", post_knock),
-        route(Method::POST, "/_matrix/client/v3/rooms/{roomId}/ban", post_ban),
-        route(Method::POST, "/_matrix/client/v3/rooms/{roomId}/forget", post_forget),
-        route(Method::POST, "/_matrix/client/v3/rooms/{roomId}/invite", post_invite),
-        route(Method::POST, "/_matrix/client/v3/rooms/{roomId}/join", post_join),
-        route(Method::POST, "/_matrix/client/v3/rooms/{roomId}/kick", post_kick),
-        route(Method::POST, "/_matrix/client/v3/rooms/{roomId}/leave", post_leave),
-        route(Method::POST, "/_matrix/client/v3/rooms/{roomId}/unban", post_unban),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/join/{roomIdOrAlias}",
+            post_join_any,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/joined_rooms",
+            get_joined_rooms,
+        ),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/knock/{roomIdOrAlias}",
+            post_knock,
+        ),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/rooms/{roomId}/ban",
+            post_ban,
+        ),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/rooms/{roomId}/forget",
+            post_forget,
+        ),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/rooms/{roomId}/invite",
+            post_invite,
+        ),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/rooms/{roomId}/join",
+            post_join,
+        ),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/rooms/{roomId}/kick",
+            post_kick,
+        ),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/rooms/{roomId}/leave",
+            post_leave,
+        ),
+        route(
+            Method::POST,
+            "/_matrix/client/v3/rooms/{roomId}/unban",
+            post_unban,
+        ),
     ]
 }
 
@@ -51,10 +91,13 @@ async fn room_id_of(state: &State, id_or_alias: &str) -> Result<String, ApiError
         return Ok(id_or_alias.to_owned());
     }
     if !id_or_alias.starts_with('#') || !id_or_alias.contains(':') {
-        return Err(ApiError::invalid_param(format!("{id_or_alias:?} is neither a room id nor an alias.")));
+        return Err(ApiError::invalid_param(format!(
+            "{id_or_alias:?} is neither a room id nor an alias."
+        )));
     }
     let room = resolve_alias(&state.hs, id_or_alias).await?;
-    room.map(|room| room.room_id).ok_or_else(|| ApiError::not_found("There is no room with this alias."))
+    room.map(|room| room.room_id)
+        .ok_or_else(|| ApiError::not_found("There is no room with this alias."))
 }
 
 async fn post_join_any(
@@ -64,7 +107,14 @@ async fn post_join_any(
     Json(body): Json<OwnBody>,
 ) -> Result<Json<Value>, ApiError> {
     let room_id = room_id_of(&state, path.get("roomIdOrAlias")).await?;
-    join_room(&state.hs, &requester, &room_id, body.reason.as_deref(), body.third_party_signed).await?;
+    join_room(
+        &state.hs,
+        &requester,
+        &room_id,
+        body.reason.as_deref(),
+        body.third_party_signed,
+    )
+    .await?;
     Ok(Json(json!({ "room_id": room_id })))
 }
 
@@ -75,7 +125,14 @@ async fn post_join(
     Json(body): Json<OwnBody>,
 ) -> Result<Json<Value>, ApiError> {
     let room_id = path.get("roomId");
-    join_room(&state.hs, &requester, room_id, body.reason.as_deref(), body.third_party_signed).await?;
+    join_room(
+        &state.hs,
+        &requester,
+        room_id,
+        body.reason.as_deref(),
+        body.third_party_signed,
+    )
+    .await?;
     Ok(Json(json!({ "room_id": room_id })))
 }
 
@@ -96,7 +153,13 @@ async fn post_leave(
     path: PathArgs,
     Json(body): Json<OwnBody>,
 ) -> Result<Json<Value>, ApiError> {
-    leave_room(&state.hs, &requester, path.get("roomId"), body.reason.as_deref()).await?;
+    leave_room(
+        &state.hs,
+        &requester,
+        path.get("roomId"),
+        body.reason.as_deref(),
+    )
+    .await?;
     Ok(Json(json!({})))
 }
 
@@ -123,10 +186,20 @@ async fn on_target(
             "This server invites nobody by e-mail address or phone number. Invite them by their user id.",
         ));
     }
-    let user_id = body.user_id.ok_or_else(|| ApiError::missing_param("`user_id` is missing."))?;
+    let user_id = body
+        .user_id
+        .ok_or_else(|| ApiError::missing_param("`user_id` is missing."))?;
     let target = OwnedUserId::try_from(user_id.as_str())
         .map_err(|_| ApiError::invalid_param(format!("{user_id:?} is not a user id.")))?;
-    set_membership(&state.hs, requester, path.get("roomId"), &target, deed, body.reason.as_deref()).await?;
+    set_membership(
+        &state.hs,
+        requester,
+        path.get("roomId"),
+        &target,
+        deed,
+        body.reason.as_deref(),
+    )
+    .await?;
     Ok(Json(json!({})))
 }
 
@@ -171,9 +244,16 @@ async fn get_joined_rooms(
     requester: Requester,
 ) -> Result<Json<Value>, ApiError> {
     let rooms = state.hs.db.rooms_of(requester.user).await?;
-    let joined: Vec<_> =
-        rooms.into_iter().filter(|(_, membership)| *membership == Membership::Join).map(|(room, _)| room).collect();
-    let rows = state.hs.db.read(move |snap| storage::rooms::rooms_by_key(snap, &joined)).await?;
+    let joined: Vec<_> = rooms
+        .into_iter()
+        .filter(|(_, membership)| *membership == Membership::Join)
+        .map(|(room, _)| room)
+        .collect();
+    let rows = state
+        .hs
+        .db
+        .read(move |snap| storage::rooms::rooms_by_key(snap, &joined))
+        .await?;
     let mut ids: Vec<String> = rows.into_values().map(|room| room.room_id).collect();
     ids.sort_unstable();
     Ok(Json(json!({ "joined_rooms": ids })))

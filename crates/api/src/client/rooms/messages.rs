@@ -1,8 +1,8 @@
 //! Pages of history: client-server API v1.19, "GET /rooms/{roomId}/messages" and "GET /rooms/{roomId}/initialSync".
 
 use homeserver::Requester;
-use homeserver::rooms::history::messages::{Ask, Page, messages};
 use homeserver::rooms::history::initial_sync;
+use homeserver::rooms::history::messages::{Ask, Page, messages};
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,8 +13,16 @@ use crate::{ApiError, Json, PathArgs, Query, State};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/messages", get_messages),
-        route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/initialSync", get_initial_sync),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{roomId}/messages",
+            get_messages,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{roomId}/initialSync",
+            get_initial_sync,
+        ),
     ]
 }
 
@@ -106,11 +114,14 @@ async fn get_initial_sync(
     path: PathArgs,
 ) -> Result<Json<RoomAnswer>, ApiError> {
     let look = initial_sync::look(&state.hs, &requester, path.get("roomId").to_owned()).await?;
-    let account_data = look.account_data.into_iter().filter_map(|(r#type, content)| {
-        let content = String::from_utf8(content).ok()?;
-        let content = RawValue::from_string(content).ok()?;
-        Some(AccountData { r#type, content })
-    });
+    let account_data = look
+        .account_data
+        .into_iter()
+        .filter_map(|(r#type, content)| {
+            let content = String::from_utf8(content).ok()?;
+            let content = RawValue::from_string(content).ok()?;
+            Some(AccountData { r#type, content })
+        });
     Ok(Json(RoomAnswer {
         room_id: look.room_id,
         membership: look.membership.map(|membership| membership.as_str()),

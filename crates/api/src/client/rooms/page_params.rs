@@ -12,9 +12,9 @@ use crate::ApiError;
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::NotAllowed => ApiError::forbidden(
-                "You are not in this room, and it is not open to the world.",
-            ),
+            ReadError::NotAllowed => {
+                ApiError::forbidden("You are not in this room, and it is not open to the world.")
+            }
             ReadError::NoSuchEvent => {
                 ApiError::not_found("This room has no such event that you may see.")
             }
@@ -65,10 +65,15 @@ pub fn required_direction(dir: Option<&str>) -> Result<Direction, ApiError> {
 
 /// Reads a limit, or takes the endpoint's own. It is bounded where events are read.
 pub fn limit(limit: Option<u64>, default: usize) -> usize {
-    limit.map_or(default, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    limit.map_or(default, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
 }
 
 /// Reads a `filter`.
 pub fn filter(json: Option<&str>) -> Result<RoomEventFilter, ApiError> {
-    Ok(json.map(RoomEventFilter::parse).transpose()?.unwrap_or_default())
+    Ok(json
+        .map(RoomEventFilter::parse)
+        .transpose()?
+        .unwrap_or_default())
 }

@@ -13,8 +13,16 @@ use crate::{ApiError, Json, PathArgs, Query, State};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        route(Method::GET, "/_matrix/client/v1/rooms/{roomId}/relations/{eventId}", get_relations),
-        route(Method::GET, "/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}", get_relations_by_kind),
+        route(
+            Method::GET,
+            "/_matrix/client/v1/rooms/{roomId}/relations/{eventId}",
+            get_relations,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}",
+            get_relations_by_kind,
+        ),
         route(
             Method::GET,
             "/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}",
@@ -61,7 +69,15 @@ async fn get_relations_by_kind(
     path: PathArgs,
     Query(params): Query<Params>,
 ) -> Result<Json<Answer>, ApiError> {
-    list(&state, &requester, &path, Some(path.get("relType")), None, params).await
+    list(
+        &state,
+        &requester,
+        &path,
+        Some(path.get("relType")),
+        None,
+        params,
+    )
+    .await
 }
 
 async fn get_relations_by_kind_and_type(
@@ -71,7 +87,15 @@ async fn get_relations_by_kind_and_type(
     Query(params): Query<Params>,
 ) -> Result<Json<Answer>, ApiError> {
     let (rel_type, event_type) = (path.get("relType"), path.get("eventType"));
-    list(&state, &requester, &path, Some(rel_type), Some(event_type), params).await
+    list(
+        &state,
+        &requester,
+        &path,
+        Some(rel_type),
+        Some(event_type),
+        params,
+    )
+    .await
 }
 
 async fn list(

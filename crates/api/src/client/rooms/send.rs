@@ -13,11 +13,31 @@ use crate::{ApiError, Json, PathArgs, State};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        route(Method::PUT, "/_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}", put_message),
-        route(Method::PUT, "/_matrix/client/v3/rooms/{roomId}/state/{eventType}", put_state),
-        route(Method::PUT, "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/", put_state),
-        route(Method::PUT, "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}", put_keyed_state),
-        route(Method::PUT, "/_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}", put_redaction),
+        route(
+            Method::PUT,
+            "/_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}",
+            put_message,
+        ),
+        route(
+            Method::PUT,
+            "/_matrix/client/v3/rooms/{roomId}/state/{eventType}",
+            put_state,
+        ),
+        route(
+            Method::PUT,
+            "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/",
+            put_state,
+        ),
+        route(
+            Method::PUT,
+            "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}",
+            put_keyed_state,
+        ),
+        route(
+            Method::PUT,
+            "/_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}",
+            put_redaction,
+        ),
     ]
 }
 
@@ -25,7 +45,8 @@ pub(crate) fn routes() -> Vec<Route> {
 type Content = Map<String, Value>;
 
 fn event_id(text: &str) -> Result<OwnedEventId, ApiError> {
-    OwnedEventId::try_from(text).map_err(|_| ApiError::invalid_param(format!("{text:?} is not an event id.")))
+    OwnedEventId::try_from(text)
+        .map_err(|_| ApiError::invalid_param(format!("{text:?} is not an event id.")))
 }
 
 async fn put_message(
@@ -34,7 +55,8 @@ async fn put_message(
     path: PathArgs,
     Json(content): Json<Content>,
 ) -> Result<Json<Value>, ApiError> {
-    let (room_id, event_type, txn_id) = (path.get("roomId"), path.get("eventType"), path.get("txnId"));
+    let (room_id, event_type, txn_id) =
+        (path.get("roomId"), path.get("eventType"), path.get("txnId"));
     let transaction = Transaction {
         endpoint: format!("PUT /rooms/{room_id}/send/{event_type}"),
         transaction_id: txn_id.to_owned(),
@@ -45,7 +67,15 @@ async fn put_message(
     {
         let target = event_id(target)?;
         let content = Value::Object(content);
-        let sent = redact::redact_with(&state.hs, &requester, room_id, &target, content, Some(transaction)).await?;
+        let sent = redact::redact_with(
+            &state.hs,
+            &requester,
+            room_id,
+            &target,
+            content,
+            Some(transaction),
+        )
+        .await?;
         return Ok(Json(json!({ "event_id": sent })));
     }
     let event = LocalEvent::message(event_type, Value::Object(content).to_string());
@@ -59,7 +89,15 @@ async fn put_state(
     path: PathArgs,
     Json(content): Json<Content>,
 ) -> Result<Json<Value>, ApiError> {
-    send_state(&state, &requester, path.get("roomId"), path.get("eventType"), "", content).await
+    send_state(
+        &state,
+        &requester,
+        path.get("roomId"),
+        path.get("eventType"),
+        "",
+        content,
+    )
+    .await
 }
 
 async fn put_keyed_state(
@@ -68,7 +106,15 @@ async fn put_keyed_state(
     path: PathArgs,
     Json(content): Json<Content>,
 ) -> Result<Json<Value>, ApiError> {
-    send_state(&state, &requester, path.get("roomId"), path.get("eventType"), path.get("stateKey"), content).await
+    send_state(
+        &state,
+        &requester,
+        path.get("roomId"),
+        path.get("eventType"),
+        path.get("stateKey"),
+        content,
+    )
+    .await
 }
 
 async fn send_state(
@@ -81,9 +127,12 @@ async fn send_state(
 ) -> Result<Json<Value>, ApiError> {
     let content = Value::Object(content);
     if event_type == "m.room.member" {
-        let target = OwnedUserId::try_from(state_key)
-            .map_err(|_| ApiError::invalid_param("The state key of a membership must be a user id."))?;
-        let sent = membership::put_membership(&state.hs, requester, room_id, &target, content.to_string()).await?;
+        let target = OwnedUserId::try_from(state_key).map_err(|_| {
+            ApiError::invalid_param("The state key of a membership must be a user id.")
+        })?;
+        let sent =
+            membership::put_membership(&state.hs, requester, room_id, &target, content.to_string())
+                .await?;
         return Ok(Json(json!({ "event_id": sent.event_id })));
     }
     if event_type == "m.room.canonical_alias" {
@@ -97,10 +146,19 @@ async fn send_state(
 /// The aliases that a room is said to have must be its own: `M_BAD_ALIAS`.
 async fn check_aliases(state: &State, room_id: &str, content: &Value) -> Result<(), ApiError> {
     let named = content["alias"].as_str().into_iter().chain(
-        content["alt_aliases"].as_array().into_iter().flatten().filter_map(Value::as_str),
+        content["alt_aliases"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str),
     );
-    if let Some(bad) = named.clone().find(|alias| !alias.starts_with('#') || !alias.contains(':')) {
-        return Err(ApiError::invalid_param(format!("{bad:?} is not a room alias.")));
+    if let Some(bad) = named
+        .clone()
+        .find(|alias| !alias.starts_with('#') || !alias.contains(':'))
+    {
+        return Err(ApiError::invalid_param(format!(
+            "{bad:?} is not a room alias."
+        )));
     }
     let present = match homeserver::rooms::send::find_room(&state.hs, room_id).await? {
         Some(room) => {
@@ -108,9 +166,13 @@ async fn check_aliases(state: &State, room_id: &str, content: &Value) -> Result<
             let row = state
                 .hs
                 .db
-                .read(move |snap| storage::events::current_state_event(snap, key, "m.room.canonical_alias", ""))
+                .read(move |snap| {
+                    storage::events::current_state_event(snap, key, "m.room.canonical_alias", "")
+                })
                 .await?;
-            row.and_then(|row| serde_json::from_slice::<Value>(&row.body).ok()).unwrap_or_default()["content"].clone()
+            row.and_then(|row| serde_json::from_slice::<Value>(&row.body).ok())
+                .unwrap_or_default()["content"]
+                .clone()
         }
         None => Value::Null,
     };
@@ -142,6 +204,14 @@ async fn put_redaction(
     };
     let target = event_id(target)?;
     let reason = body.reason.as_deref();
-    let sent = redact::redact_event(&state.hs, &requester, room_id, &target, reason, Some(transaction)).await?;
+    let sent = redact::redact_event(
+        &state.hs,
+        &requester,
+        room_id,
+        &target,
+        reason,
+        Some(transaction),
+    )
+    .await?;
     Ok(Json(json!({ "event_id": sent })))
 }

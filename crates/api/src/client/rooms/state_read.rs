@@ -12,10 +12,26 @@ use crate::{ApiError, Json, PathArgs, Query, State};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/state", get_state),
-        route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/state/{eventType}", get_state_event),
-        route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/", get_state_event),
-        route(Method::GET, "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}", get_keyed_state_event),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{roomId}/state",
+            get_state,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{roomId}/state/{eventType}",
+            get_state_event,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/",
+            get_state_event,
+        ),
+        route(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}",
+            get_keyed_state_event,
+        ),
     ]
 }
 
@@ -61,10 +77,24 @@ async fn one(
     let content_only = match params.format.as_deref() {
         None | Some("content") => true,
         Some("event") => false,
-        Some(_) => return Err(ApiError::invalid_param("`format` must be `content` or `event`.")),
+        Some(_) => {
+            return Err(ApiError::invalid_param(
+                "`format` must be `content` or `event`.",
+            ));
+        }
     };
-    let (room_id, event_type) = (path.get("roomId").to_owned(), path.get("eventType").to_owned());
-    let event = state_event(&state.hs, requester, room_id, event_type, state_key.to_owned()).await?;
+    let (room_id, event_type) = (
+        path.get("roomId").to_owned(),
+        path.get("eventType").to_owned(),
+    );
+    let event = state_event(
+        &state.hs,
+        requester,
+        room_id,
+        event_type,
+        state_key.to_owned(),
+    )
+    .await?;
     if !content_only {
         return Ok(Json(event));
     }

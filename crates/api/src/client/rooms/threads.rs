@@ -13,7 +13,11 @@ use crate::router::{Route, route};
 use crate::{ApiError, Json, PathArgs, Query, State};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![route(Method::GET, "/_matrix/client/v1/rooms/{roomId}/threads", get_threads)]
+    vec![route(
+        Method::GET,
+        "/_matrix/client/v1/rooms/{roomId}/threads",
+        get_threads,
+    )]
 }
 
 /// Threads of a page unless the client says otherwise: a screenful.
@@ -40,21 +44,29 @@ async fn get_threads(
     Query(params): Query<Params>,
 ) -> Result<Json<Answer>, ApiError> {
     if params.limit == Some(0) {
-        return Err(ApiError::invalid_param("`limit` must be greater than zero."));
+        return Err(ApiError::invalid_param(
+            "`limit` must be greater than zero.",
+        ));
     }
     let ask = Ask {
         room_id: path.get("roomId").to_owned(),
         participated: match params.include.as_deref() {
             None | Some("all") => false,
             Some("participated") => true,
-            Some(_) => return Err(ApiError::invalid_param("`include` must be `all` or `participated`.")),
+            Some(_) => {
+                return Err(ApiError::invalid_param(
+                    "`include` must be `all` or `participated`.",
+                ));
+            }
         },
         before: place("from", params.from.as_deref())?.map(|from| from.place),
         limit: limit(params.limit, LIMIT),
     };
     let found = threads(&state.hs, &requester, ask).await?;
     // A thread's place in the list is the place of its newest event.
-    let next = found.next.map(|place| token::after(Place { place, seq: 0 }));
+    let next = found
+        .next
+        .map(|place| token::after(Place { place, seq: 0 }));
     Ok(Json(Answer {
         chunk: found.chunk,
         next_batch: next,

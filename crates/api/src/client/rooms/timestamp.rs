@@ -11,7 +11,11 @@ use crate::router::{Route, route};
 use crate::{ApiError, Json, PathArgs, Query, State};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![route(Method::GET, "/_matrix/client/v1/rooms/{roomId}/timestamp_to_event", get_event)]
+    vec![route(
+        Method::GET,
+        "/_matrix/client/v1/rooms/{roomId}/timestamp_to_event",
+        get_event,
+    )]
 }
 
 #[derive(Deserialize)]
