@@ -1,0 +1,4 @@
+//! Clients that sync with a whole server, on both engines.
+
+mod acts;
+mod v3;
