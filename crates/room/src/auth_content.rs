@@ -54,6 +54,14 @@ pub struct CreateContent {
 pub struct NotAString;
 
 impl AuthContent {
+    /// Whether the rules look into the content of events of this type.
+    pub(crate) fn reads(event_type: &str) -> bool {
+        matches!(
+            event_type,
+            "m.room.create" | "m.room.member" | "m.room.power_levels" | "m.room.join_rules"
+        )
+    }
+
     pub(crate) fn read(rules: &Rules, event_type: &str, content: &Object<'_>) -> AuthContent {
         match event_type {
             "m.room.create" => AuthContent::Create(CreateContent::read(content)),

@@ -80,16 +80,24 @@ pub fn write_object(
     numbers: Numbers,
     out: &mut String,
 ) -> Result<(), CanonicalError> {
+    let kept = object.iter().filter(|(key, _)| keep(key));
+    write_members(kept, out, |_, value, out| write_value(value, numbers, out))
+}
+
+/// Appends an object of these members, each value written by `write`.
+pub(crate) fn write_members<'o, 'a: 'o>(
+    members: impl Iterator<Item = (&'o str, &'o Value<'a>)>,
+    out: &mut String,
+    write: impl Fn(&str, &Value<'a>, &mut String) -> Result<(), CanonicalError>,
+) -> Result<(), CanonicalError> {
     out.push('{');
-    let mut first = true;
-    for (key, value) in object.iter().filter(|(key, _)| keep(key)) {
-        if !first {
+    for (index, (key, value)) in members.enumerate() {
+        if index > 0 {
             out.push(',');
         }
-        first = false;
         write_string(key, out);
         out.push(':');
-        write_value(value, numbers, out)?;
+        write(key, value, out)?;
     }
     out.push('}');
     Ok(())

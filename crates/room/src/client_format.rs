@@ -8,6 +8,7 @@
 use ruma_common::RoomId;
 
 use crate::canonical::write_string;
+use crate::members::Members;
 use crate::pdu::Pdu;
 use crate::versions::Rules;
 
@@ -59,7 +60,7 @@ impl ClientBody {
         let redacts = redacts(rules, event_type, json);
         let in_content = rules.redaction.redacts_in_content;
         let mut open = String::with_capacity(json.len());
-        for (key, value) in TopLevel::of(json) {
+        for (key, value) in Members::of(json) {
             if is_for_servers(key) {
                 continue;
             }
@@ -186,7 +187,7 @@ fn is_for_servers(key: &str) -> bool {
 /// clients of rooms before version 11 may look in the content, those of later ones at the top level.
 fn redacts<'a>(rules: &Rules, event_type: &str, json: &'a str) -> Option<&'a str> {
     let member = |object: &'a str, name| {
-        TopLevel::of(object)
+        Members::of(object)
             .find(|(key, _)| *key == name)
             .map(|(_, value)| value)
     };
@@ -202,7 +203,7 @@ fn redacts<'a>(rules: &Rules, event_type: &str, json: &'a str) -> Option<&'a str
 
 fn push_content_with_redacts(content: &str, redacts: &str, out: &mut String) {
     let open = content.strip_suffix('}').unwrap_or(content);
-    if TopLevel::of(content).any(|(key, _)| key == "redacts") {
+    if Members::of(content).any(|(key, _)| key == "redacts") {
         return out.push_str(content);
     }
     out.push_str(open);
@@ -225,67 +226,6 @@ fn push_inner_key(inner: usize, key: &str, out: &mut String) {
     out.push('"');
     out.push_str(key);
     out.push_str("\":");
-}
-
-/// The members of a canonical JSON object, as raw text, without parsing what is inside.
-struct TopLevel<'a> {
-    rest: &'a str,
-}
-
-impl<'a> TopLevel<'a> {
-    fn of(canonical: &'a str) -> TopLevel<'a> {
-        TopLevel { rest: canonical }
-    }
-}
-
-impl<'a> Iterator for TopLevel<'a> {
-    /// The key as written (escapes and all) and the value.
-    type Item = (&'a str, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        // What stands before the key is a brace or a comma, and its opening quote.
-        let rest = self.rest.get(1..).filter(|rest| rest.starts_with('"'))?;
-        let key_end = string_end(rest);
-        let value_start = key_end + 1;
-        let value_end = value_start + value_length(&rest[value_start..]);
-        self.rest = &rest[value_end..];
-        Some((&rest[1..key_end - 1], &rest[value_start..value_end]))
-    }
-}
-
-/// Where the string that `text` starts with ends (after its closing quote).
-fn string_end(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let mut at = 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    text.len()
-}
-
-/// How long the value is that `text` starts with.
-fn value_length(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let (mut at, mut depth) = (0, 0usize);
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => {
-                at += string_end(&text[at..]);
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth == 0 => return at,
-            b'}' | b']' => depth -= 1,
-            b',' if depth == 0 => return at,
-            _ => {}
-        }
-        at += 1;
-    }
-    text.len()
 }
 
 #[cfg(test)]

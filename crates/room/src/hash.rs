@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::canonical::{CanonicalError, Numbers, write_object};
 use crate::json::Object;
-use crate::redact::redact;
+use crate::redact::write_redacted_unsigned;
 use crate::versions::{EventIdFormat, Rules};
 
 /// The SHA-256 over all of `event` but `unsigned`, `signatures` and `hashes`.
@@ -18,7 +18,9 @@ use crate::versions::{EventIdFormat, Rules};
 /// Where the event has no canonical form in this room version.
 pub fn content_hash(rules: &Rules, event: &Object<'_>) -> Result<[u8; 32], CanonicalError> {
     let hashed = |key: &str| !matches!(key, "unsigned" | "signatures" | "hashes");
-    sha256(event, hashed, rules.numbers())
+    let mut canonical = String::with_capacity(1024);
+    write_object(event, hashed, rules.numbers(), &mut canonical)?;
+    Ok(Sha256::digest(canonical.as_bytes()).into())
 }
 
 /// The SHA-256 over the redacted event without `signatures` (and `unsigned`): the event's identity.
@@ -26,10 +28,9 @@ pub fn content_hash(rules: &Rules, event: &Object<'_>) -> Result<[u8; 32], Canon
 /// # Errors
 /// Where the event has no canonical form in this room version.
 pub fn reference_hash(rules: &Rules, event: &Object<'_>) -> Result<[u8; 32], CanonicalError> {
-    let mut event = event.clone();
-    redact(rules, &mut event);
-    let hashed = |key: &str| !matches!(key, "signatures" | "unsigned");
-    sha256(&event, hashed, rules.numbers())
+    let mut canonical = String::with_capacity(1024);
+    write_redacted_unsigned(rules, event, &mut canonical)?;
+    Ok(Sha256::digest(canonical.as_bytes()).into())
 }
 
 /// The event id made of a reference hash, or `None` where events choose their id (versions 1 and 2).
@@ -50,14 +51,4 @@ impl Rules {
             Numbers::Lenient
         }
     }
-}
-
-fn sha256(
-    event: &Object<'_>,
-    hashed: impl Fn(&str) -> bool,
-    numbers: Numbers,
-) -> Result<[u8; 32], CanonicalError> {
-    let mut canonical = String::with_capacity(1024);
-    write_object(event, hashed, numbers, &mut canonical)?;
-    Ok(Sha256::digest(canonical.as_bytes()).into())
 }

@@ -14,6 +14,7 @@ pub mod client_format;
 pub mod draft;
 pub mod hash;
 pub mod json;
+mod members;
 pub mod membership;
 pub mod pdu;
 pub mod power_levels;

@@ -9,7 +9,8 @@ use ruma_common::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, Serve
 use crate::auth_content::AuthContent;
 use crate::canonical::{CanonicalError, write_string, write_value};
 use crate::hash::{event_id, reference_hash};
-use crate::json::{JsonError, Object, Value, parse_object};
+use crate::json::{self, JsonError, Object, Value, parse_object};
+use crate::members::Members;
 use crate::redact::redact;
 use crate::versions::Rules;
 
@@ -98,7 +99,12 @@ impl Pdu {
         event_id: OwnedEventId,
         json: &str,
     ) -> Result<Pdu, PduError> {
-        Self::from_object(rules, parse_object(json)?, Some(event_id))
+        let Some((event, content)) = stored_fields(rules, json)? else {
+            return Self::from_object(rules, parse_object(json)?, Some(event_id));
+        };
+        let mut pdu = Self::read(rules, &event, Some(event_id))?;
+        (pdu.json, pdu.content) = (json.into(), content);
+        Ok(pdu)
     }
 
     pub(crate) fn from_object(
@@ -107,26 +113,40 @@ impl Pdu {
         known_id: Option<OwnedEventId>,
     ) -> Result<Pdu, PduError> {
         event.remove("unsigned");
-        let event_type = name(&event, "type")?.ok_or(PduError::Missing("type"))?;
-        let state_key = name(&event, "state_key")?;
-        let sender = user_id(&event, "sender")?;
-        let Some(content) = object(&event, "content")? else {
+        let mut pdu = Self::read(rules, &event, known_id)?;
+        (pdu.json, pdu.content) = write_event(rules, &event)?;
+        if pdu.json.len() > EVENT_BYTES_MAX {
+            return Err(PduError::TooLarge(pdu.json.len()));
+        }
+        Ok(pdu)
+    }
+
+    /// Reads the fields of an event; its JSON stays empty.
+    fn read(
+        rules: &'static Rules,
+        event: &Object<'_>,
+        known_id: Option<OwnedEventId>,
+    ) -> Result<Pdu, PduError> {
+        let event_type = name(event, "type")?.ok_or(PduError::Missing("type"))?;
+        let state_key = name(event, "state_key")?;
+        let sender = user_id(event, "sender")?;
+        let Some(content) = object(event, "content")? else {
             return Err(PduError::Missing("content"));
         };
-        object(&event, "hashes")?;
-        object(&event, "signatures")?;
+        object(event, "hashes")?;
+        object(event, "signatures")?;
         let event_id = match known_id {
             Some(event_id) => event_id,
-            None => own_event_id(rules, &event)?,
+            None => own_event_id(rules, event)?,
         };
         let is_create = event_type == "m.room.create" && state_key == Some("");
-        let room_id = own_room_id(rules, &event, &event_id, is_create)?;
+        let room_id = own_room_id(rules, event, &event_id, is_create)?;
         let redacts = match rules.redaction.redacts_in_content {
             true => content.get_str("redacts"),
             false => event.get_str("redacts"),
         };
         let auth_content = AuthContent::read(rules, event_type, content);
-        let mut pdu = Pdu {
+        let pdu = Pdu {
             rules,
             event_id,
             room_id,
@@ -134,10 +154,10 @@ impl Pdu {
             redacts: redacts.and_then(|id| OwnedEventId::try_from(id).ok()),
             event_type: event_type.into(),
             state_key: state_key.map(Into::into),
-            origin_server_ts: integer(&event, "origin_server_ts")?,
-            depth: integer(&event, "depth")?,
-            prev_events: event_ids(rules, &event, "prev_events", PREV_EVENTS_MAX)?,
-            auth_events: event_ids(rules, &event, "auth_events", AUTH_EVENTS_MAX)?,
+            origin_server_ts: integer(event, "origin_server_ts")?,
+            depth: integer(event, "depth")?,
+            prev_events: event_ids(rules, event, "prev_events", PREV_EVENTS_MAX)?,
+            auth_events: event_ids(rules, event, "auth_events", AUTH_EVENTS_MAX)?,
             has_room_id: event.get("room_id").is_some(),
             auth_content,
             json: Box::default(),
@@ -145,10 +165,6 @@ impl Pdu {
         };
         if pdu.depth < 0 {
             return Err(PduError::Malformed("depth", "zero or more"));
-        }
-        (pdu.json, pdu.content) = write_event(rules, &event)?;
-        if pdu.json.len() > EVENT_BYTES_MAX {
-            return Err(PduError::TooLarge(pdu.json.len()));
         }
         Ok(pdu)
     }
@@ -257,6 +273,43 @@ impl Pdu {
         // The JSON was written by us from a parsed object.
         parse_object(&self.json).unwrap_or_default()
     }
+}
+
+/// The fields of a stored event that are read, and where its content stands, without parsing what nobody reads.
+///
+/// `None` where the text is not in the form that [`Pdu::json`] has.
+fn stored_fields<'t>(
+    rules: &Rules,
+    json: &'t str,
+) -> Result<Option<(Object<'t>, Range<usize>)>, PduError> {
+    let mut event = Object::default();
+    let mut content = None;
+    let mut members = Members::of(json);
+    while let Some((key, value)) = members.next() {
+        match key {
+            "content" => {
+                let end = json.len() - members.rest().len();
+                content = Some((value, end - value.len()..end));
+            }
+            "unsigned" => return Ok(None),
+            "type" | "state_key" | "sender" | "room_id" | "origin_server_ts" | "depth"
+            | "prev_events" | "auth_events" | "redacts" | "event_id" => {
+                event.insert(key, json::parse(value)?)
+            }
+            _ => {}
+        }
+    }
+    let (Some((content, span)), Some(event_type)) = (content, event.get_str("type")) else {
+        return Ok(None);
+    };
+    let parsed = match AuthContent::reads(event_type)
+        || rules.redaction.redacts_in_content && event_type == "m.room.redaction"
+    {
+        true => json::parse(content)?,
+        false => Value::Object(Object::default()),
+    };
+    event.insert("content", parsed);
+    Ok(Some((event, span)))
 }
 
 fn object<'e, 'a>(

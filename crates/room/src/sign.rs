@@ -19,7 +19,7 @@ use crate::hash::content_hash;
 use crate::json::{Object, Value, parse_object};
 use crate::membership::{JoinAuthorised, Membership};
 use crate::pdu::{Pdu, PduError};
-use crate::redact::redact;
+use crate::redact::write_redacted_unsigned;
 use crate::versions::Rules;
 
 /// Signatures are written without padding; some are read with it, or with loose last bits.
@@ -122,7 +122,7 @@ impl PublicKey {
 /// Where the text is no object that has a canonical form.
 pub fn sign_json(text: &str, key: &ServerKey) -> Result<String, CanonicalError> {
     let mut object = parse_object(text)?;
-    let signature = key.sign_bytes(&signed_bytes(&object, Numbers::Strict)?);
+    let signature = key.sign_bytes(&signed_bytes(&object)?);
     add_signature(&mut object, key, signature);
     let mut out = String::with_capacity(text.len() + 160);
     write_object(&object, |_| true, Numbers::Strict, &mut out)?;
@@ -167,7 +167,7 @@ pub(crate) fn verify_object(
         let (signer, key_id) = told();
         return Err(SignatureError::Missing { signer, key_id });
     };
-    if key.verifies(&signed_bytes(object, Numbers::Strict)?, signature) {
+    if key.verifies(&signed_bytes(object)?, signature) {
         return Ok(());
     }
     let (signer, key_id) = told();
@@ -198,9 +198,9 @@ pub fn cosign_event(
     event: &mut Object<'_>,
     key: &ServerKey,
 ) -> Result<(), CanonicalError> {
-    let mut redacted = event.clone();
-    redact(rules, &mut redacted);
-    let signature = key.sign_bytes(&signed_bytes(&redacted, rules.numbers())?);
+    let mut signed = String::with_capacity(1024);
+    write_redacted_unsigned(rules, event, &mut signed)?;
+    let signature = key.sign_bytes(signed.as_bytes());
     add_signature(event, key, signature);
     Ok(())
 }
@@ -298,12 +298,11 @@ pub struct MissingKeys {
 /// [`VerifyError`]: the event is to be dropped, or (`MissingKeys`) verified again with more keys.
 pub fn verify(pdu: Pdu, keys: &dyn Keys) -> Result<Verified, VerifyError> {
     let event = pdu.object();
-    let mut redacted = event.clone();
-    redact(pdu.rules(), &mut redacted);
-    let signed = signed_bytes(&redacted, pdu.rules().numbers())?;
+    let mut signed = String::with_capacity(1024);
+    write_redacted_unsigned(pdu.rules(), &event, &mut signed)?;
     let mut missing = Vec::new();
     for server in required_signers(&pdu) {
-        match check_signatures(&pdu, &event, &signed, server, keys) {
+        match check_signatures(&pdu, &event, signed.as_bytes(), server, keys) {
             Err(VerifyError::MissingKeys(more)) => missing.extend(more),
             checked => checked?,
         }
@@ -320,7 +319,6 @@ pub fn verify(pdu: Pdu, keys: &dyn Keys) -> Result<Verified, VerifyError> {
         // An event that has no canonical form was never parsed.
         content_hash(pdu.rules(), &event).is_ok_and(|computed| stated == computed)
     });
-    drop(redacted);
     if matches {
         Ok(Verified { pdu })
     } else {
@@ -416,12 +414,12 @@ fn signatures_of<'e, 'a>(object: &'e Object<'a>, signer: &str) -> Option<&'e Obj
         .as_object()
 }
 
-fn signed_bytes(object: &Object<'_>, numbers: Numbers) -> Result<Vec<u8>, CanonicalError> {
+fn signed_bytes(object: &Object<'_>) -> Result<Vec<u8>, CanonicalError> {
     let mut out = String::with_capacity(1024);
     write_object(
         object,
         |key| !matches!(key, "signatures" | "unsigned"),
-        numbers,
+        Numbers::Strict,
         &mut out,
     )?;
     Ok(out.into_bytes())
