@@ -256,3 +256,71 @@ fn version_1_keeps_the_newest_power_levels_that_follow_in_a_row() {
         Some(later)
     );
 }
+
+/// A conflict that counts how many events were looked at, and in which nobody may go through the whole state.
+struct Counted<'a> {
+    story: &'a Story,
+    looked_at: std::cell::Cell<usize>,
+}
+
+impl Events<usize> for Counted<'_> {
+    fn event(&self, id: usize) -> Option<Known<'_>> {
+        self.looked_at.set(self.looked_at.get() + 1);
+        self.story.event(id)
+    }
+
+    fn auth_events(&self, id: usize) -> Option<&[usize]> {
+        self.looked_at.set(self.looked_at.get() + 1);
+        self.story.auth_events(id)
+    }
+}
+
+struct Agreed<'a>(&'a State<usize>);
+
+impl room::resolve::Unconflicted<usize> for Agreed<'_> {
+    fn get(&self, event_type: &str, state_key: &str) -> Option<usize> {
+        at(self.0, event_type, state_key)
+    }
+
+    fn visit(&self, _: &mut dyn FnMut(usize) -> bool) {
+        panic!("the whole state was asked for");
+    }
+}
+
+#[test]
+fn the_cost_follows_the_conflict_and_not_the_room() {
+    for rules in Rules::all() {
+        let looked_at = [10, 1_000].map(|members| {
+            let (mut story, mut before) = Story::of_three(rules);
+            for member_number in 0..members {
+                let user = format!("@user{member_number}:u.example");
+                story.happens(&mut before, member(&user, &user, "join"));
+            }
+            let (mut here, mut there) = (before.clone(), before);
+            story.happens(
+                &mut here,
+                state(ALICE, "m.room.name", "", json!({ "name": "a" })),
+            );
+            story.happens(&mut here, member(BOB, CAROL, "ban"));
+            story.happens(
+                &mut there,
+                state(BOB, "m.room.name", "", json!({ "name": "b" })),
+            );
+            let (agreed, conflicted) = room::resolve::split(&[here, there]);
+            let conflict = room::resolve::Conflict {
+                rules,
+                states: &conflicted,
+                unconflicted: &Agreed(&agreed),
+            };
+            let counted = Counted {
+                story: &story,
+                looked_at: Default::default(),
+            };
+            let resolved = room::resolve::resolve(&conflict, &counted).unwrap();
+            assert_eq!(resolved.len(), 2, "{rules}");
+            counted.looked_at.get()
+        });
+        assert_eq!(looked_at[0], looked_at[1], "{rules}");
+        assert!(looked_at[1] < 300, "{rules}: {}", looked_at[1]);
+    }
+}
