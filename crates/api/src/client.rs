@@ -1,6 +1,8 @@
 //! The client-server API, v1.19: its routes in the order of the spec's list of endpoints.
 
 pub mod interactive_auth;
+mod key_backup;
+mod keys;
 mod login;
 mod rate_limits;
 mod register;
@@ -8,6 +10,7 @@ mod requester;
 mod rooms;
 mod sliding_sync;
 mod sync;
+mod to_device;
 
 use crate::router::Route;
 
@@ -21,6 +24,9 @@ pub(crate) fn routes() -> Vec<Route> {
         rooms::routes(),
         sliding_sync::routes(),
         sync::routes(),
+        to_device::routes(),
+        keys::routes(),
+        key_backup::routes(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -28,6 +28,8 @@ pub enum BackupError {
     WrongVersion { current: i64 },
     #[error("{0}")]
     Malformed(&'static str),
+    #[error("the algorithm of a backup cannot change")]
+    OtherAlgorithm,
     #[error(
         "a backup's data is larger, or it has more versions or sessions, than this server keeps"
     )]
@@ -100,9 +102,7 @@ pub async fn update_backup(
         .write(move |tx| {
             let backup = key_backup::version(tx, user, version)?.ok_or(BackupError::NotFound)?;
             if backup.algorithm != algorithm {
-                return Err(BackupError::Malformed(
-                    "The algorithm of a backup cannot change.",
-                ));
+                return Err(BackupError::OtherAlgorithm);
             }
             Ok(key_backup::set_auth_data(tx, user, version, &auth_data)?)
         })
