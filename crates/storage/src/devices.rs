@@ -94,6 +94,8 @@ pub fn create_or_get(
          VALUES ($1, $2, $3, $4, $5, $5, $6)",
         params![id, user, device_id.as_bytes(), display_name, now_ms, ip],
     )?;
+    // Told before it has keys, so that who shows the list of somebody's devices asks for it at once.
+    crate::device_lists::publish_change(tx, user);
     Ok(DeviceKey(id))
 }
 
@@ -102,8 +104,9 @@ pub fn rename(tx: &mut Tx<'_>, device: &Device, display_name: &str) -> Result<()
     tx.execute(
         "UPDATE devices SET display_name = $2 WHERE id = $1",
         params![device.key, display_name.as_bytes()],
-    )
-    .map(drop)
+    )?;
+    crate::device_lists::publish_change(tx, device.user);
+    Ok(())
 }
 
 /// Remembers when and from where a device was last used.
@@ -121,6 +124,7 @@ pub fn delete_devices(tx: &mut Tx<'_>, user: UserKey, devices: &[DeviceKey]) -> 
     if devices.is_empty() {
         return Ok(());
     }
+    crate::device_keys::forget_devices(tx, user, devices)?;
     let keys: Vec<i64> = devices.iter().map(|device| device.0).collect();
     for statement in [
         "DELETE FROM access_tokens WHERE device IN ($1[])",
