@@ -5,6 +5,7 @@
 pub mod client;
 mod error;
 mod extract;
+mod legacy_paths;
 mod router;
 mod stopping;
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, on};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 
-use crate::{ApiError, State, client};
+use crate::{ApiError, State, client, legacy_paths};
 
 /// One endpoint: method, path with `{variables}`, handler.
 pub struct Route {
@@ -48,7 +48,7 @@ pub fn router(state: State) -> Router {
     for route in routes() {
         router = router.route(route.path, route.handler);
     }
-    router
+    let todays = router
         .fallback(async || ApiError::unrecognized())
         .method_not_allowed_fallback(async || {
             ApiError::new(
@@ -57,8 +57,11 @@ pub fn router(state: State) -> Router {
                 "This endpoint has no such method.",
             )
         })
+        .with_state(state);
+    let by_todays_path = todays.clone();
+    todays
+        .fallback(move |request| legacy_paths::answer(by_todays_path, request))
         .layer(axum::middleware::from_fn(cross_origin))
-        .with_state(state)
 }
 
 /// Web browsers' cross-origin rules: client-server API v1.19, "Web Browser Clients".

@@ -1,6 +1,8 @@
 //! Accounts: who may make one, sign in, stay signed in, and what ends it.
 //! Client-server API v1.19, "Client Authentication".
 
+pub mod change_password;
+pub mod devices;
 pub mod interactive_auth;
 pub mod login;
 pub mod names;
@@ -9,6 +11,8 @@ pub mod rate_limits;
 pub mod register;
 pub mod registration_tokens;
 pub mod sessions;
+pub mod shared_secret;
+pub mod standing;
 
 use std::sync::{Arc, OnceLock};
 
@@ -22,6 +26,7 @@ use storage::tokens::TokenHash;
 pub struct Accounts {
     pub hashing: Arc<HashingPool>,
     pub limits: RateLimits,
+    pub nonces: shared_secret::Nonces,
     /// Derived from the signing key at first use; see [`interactive_auth`].
     session_secret: OnceLock<[u8; 32]>,
 }

@@ -5,9 +5,10 @@
 
 pub mod accounts;
 mod capabilities;
+pub mod deactivation;
 pub mod encryption;
 pub mod rooms;
 mod settings;
 
 pub use capabilities::{Homeserver, Requester};
-pub use settings::{RegistrationMode, Settings};
+pub use settings::{RegistrationMode, Settings, Support};

@@ -25,4 +25,13 @@ pub struct Settings {
     pub limits: bool,
     /// Bytes that caches may take, database page caches included.
     pub memory_budget_bytes: u64,
+    pub support: Support,
+}
+
+/// Whom to ask about this server, as `/.well-known/matrix/support` says.
+#[derive(Debug, Clone, Default)]
+pub struct Support {
+    pub email: Option<String>,
+    pub matrix_id: Option<String>,
+    pub page: Option<String>,
 }

@@ -64,6 +64,11 @@ fn behaviour(settings: &Settings) -> homeserver::Settings {
         default_room_version: settings.rooms.default_version.clone(),
         limits: settings.limits.enabled,
         memory_budget_bytes: settings.memory_budget - settings.memory_budget / PAGE_CACHE_SHARE,
+        support: homeserver::Support {
+            email: settings.support.email.clone(),
+            matrix_id: settings.support.matrix_id.clone(),
+            page: settings.support.page.clone(),
+        },
     }
 }
 

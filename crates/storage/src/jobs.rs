@@ -61,6 +61,15 @@ pub fn finish_job(tx: &mut Tx<'_>, id: i64) -> Result<(), Error> {
         .map(drop)
 }
 
+/// Removes the job of a kind and subject, if there is one.
+pub fn finish_named(tx: &mut Tx<'_>, kind: &str, subject: &str) -> Result<(), Error> {
+    tx.execute(
+        "DELETE FROM jobs WHERE kind = $1 AND subject = $2",
+        params![kind, subject],
+    )
+    .map(drop)
+}
+
 /// Keeps a job's progress and when to go on.
 pub fn continue_job(
     tx: &mut Tx<'_>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use homeserver::accounts::register::{Permit, Registration, register};
 use homeserver::accounts::sessions::SignIn;
-use homeserver::{Homeserver, RegistrationMode, Settings};
+use homeserver::{Homeserver, RegistrationMode, Settings, Support};
 use room::sign::ServerKey;
 use storage::{Database, Options};
 use tokio::task::JoinSet;
@@ -157,5 +157,6 @@ fn homeserver_defaults() -> Settings {
         default_room_version: "12".into(),
         limits: true,
         memory_budget_bytes: 64 << 20,
+        support: Support::default(),
     }
 }
