@@ -1,11 +1,13 @@
 //! Accounts: who may make one, sign in, stay signed in, and what ends it.
 //! Client-server API v1.19, "Client Authentication".
 
+pub mod administrators;
 pub mod change_password;
 pub mod devices;
 pub mod interactive_auth;
 pub mod login;
 pub mod names;
+pub mod password_reset;
 pub mod passwords;
 pub mod rate_limits;
 pub mod register;

@@ -1,6 +1,7 @@
 //! The very first start: whoever starts a server gets an invitation that makes them its administrator.
 
 use homeserver::Homeserver;
+use homeserver::accounts::administrators;
 use homeserver::accounts::registration_tokens::{self, NewToken};
 
 use crate::admin::invitation_link;
@@ -11,11 +12,7 @@ pub async fn is_first(hs: &Homeserver) -> Result<bool, storage::Error> {
     if !registration_tokens::list_tokens(hs).await?.is_empty() {
         return Ok(false);
     }
-    let accounts = hs
-        .db
-        .read(|snap| storage::accounts::list(snap, "", 1))
-        .await;
-    accounts.map(|accounts: Vec<_>| accounts.is_empty())
+    Ok(administrators::list_accounts(hs, 1).await?.is_empty())
 }
 
 /// Makes the link for the administrator. It works once.

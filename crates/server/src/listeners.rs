@@ -208,7 +208,7 @@ impl Requests {
         let stopping = self.stopping.clone();
         let router = self.router.clone();
         async move {
-            let mut request = request.map(SlowBodyGuard::new);
+            let mut request = request.map(SlowBodyGuard::around);
             // The API and the pages each have their own way to ask for the client's address.
             request.extensions_mut().insert(ClientAddress(client));
             request

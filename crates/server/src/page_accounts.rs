@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use homeserver::Homeserver;
+use homeserver::accounts::interactive_auth::{self, StageError};
 use homeserver::accounts::names::NameError;
+use homeserver::accounts::password_reset;
 use homeserver::accounts::rate_limits::{self, Counted};
 use homeserver::accounts::register::{self, Permit, Registration};
 use homeserver::accounts::registration_tokens::{self, TokenError};
@@ -48,24 +50,78 @@ impl web::Accounts for PageAccounts {
         }
     }
 
-    async fn reset_link(&self, _: &str) -> Result<String, ResetError> {
-        Err(ResetError::Unknown)
+    async fn reset_link(&self, token: &str) -> Result<String, ResetError> {
+        password_reset::check_reset_token(&self.0, token)
+            .await
+            .map_err(reset_error)
     }
 
-    async fn reset_password(&self, _: &str, _: &str, _: bool) -> Result<String, ResetError> {
-        Err(ResetError::Unknown)
+    async fn reset_password(
+        &self,
+        token: &str,
+        password: &str,
+        sign_out_devices: bool,
+    ) -> Result<String, ResetError> {
+        password_reset::choose_password(&self.0, token, password, sign_out_devices)
+            .await
+            .map_err(reset_error)
     }
 
-    async fn complete_dummy(&self, _: &str) -> Result<(), FallbackError> {
-        Err(FallbackError::UnknownSession)
+    async fn complete_dummy(&self, session: &str) -> Result<(), FallbackError> {
+        interactive_auth::complete_dummy(&self.0, session)
+            .await
+            .map_err(fallback_error)
     }
 
-    async fn complete_registration_token(&self, _: &str, _: &str) -> Result<(), FallbackError> {
-        Err(FallbackError::UnknownSession)
+    async fn complete_registration_token(
+        &self,
+        session: &str,
+        token: &str,
+    ) -> Result<(), FallbackError> {
+        interactive_auth::complete_registration_token(&self.0, session, token)
+            .await
+            .map_err(fallback_error)
     }
 
-    async fn complete_password(&self, _: &str, _: &str, _: IpAddr) -> Result<(), FallbackError> {
-        Err(FallbackError::UnknownSession)
+    async fn complete_password(
+        &self,
+        session: &str,
+        password: &str,
+        client: IpAddr,
+    ) -> Result<(), FallbackError> {
+        interactive_auth::complete_password(&self.0, session, password, Some(client))
+            .await
+            .map_err(fallback_error)
+    }
+}
+
+fn reset_error(error: password_reset::ResetError) -> ResetError {
+    use password_reset::ResetError as Error;
+    match error {
+        Error::Unknown => ResetError::Unknown,
+        Error::Used => ResetError::UsedUp,
+        Error::Expired => ResetError::Expired,
+        Error::Password(_) => ResetError::PasswordRefused,
+        error @ (Error::Stopping(_) | Error::Storage(_)) => {
+            tracing::error!(%error, "the page for a new password could not go on");
+            ResetError::Unavailable
+        }
+    }
+}
+
+fn fallback_error(error: StageError) -> FallbackError {
+    match error {
+        StageError::Session(_) => FallbackError::UnknownSession,
+        StageError::NoSuchStage => FallbackError::WrongStage,
+        StageError::WrongPassword => FallbackError::WrongPassword,
+        StageError::Token(error) => FallbackError::Invitation(invitation_problem(error)),
+        StageError::TooMany(error) => FallbackError::TooMany {
+            retry_after_ms: error.retry_after_ms,
+        },
+        error @ (StageError::Storage(_) | StageError::Stopping) => {
+            tracing::error!(%error, "a page of user-interactive authentication could not go on");
+            FallbackError::Unavailable
+        }
     }
 }
 

@@ -4,22 +4,26 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 /// A phone that changes from wifi to mobile pauses for some seconds; nothing honest pauses this long.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
 /// A request body that fails once nothing has arrived for [`STALL_MAX`].
-pub struct SlowBodyGuard {
-    body: Incoming,
+pub struct SlowBodyGuard<B> {
+    body: B,
     stall: Pin<Box<Sleep>>,
 }
 
-impl SlowBodyGuard {
+impl<B> SlowBodyGuard<B>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     /// Bodies that are empty from the start need no timer.
-    pub fn new(body: Incoming) -> Body {
+    pub fn around(body: B) -> Body {
         if body.is_end_stream() {
             return Body::empty();
         }
@@ -31,16 +35,15 @@ impl SlowBodyGuard {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    #[error("no more of the request's body arrived for {} s", STALL_MAX.as_secs())]
-    Stalled,
-    #[error(transparent)]
-    Broken(#[from] hyper::Error),
-}
+#[error("no more of the request's body arrived for {} s", STALL_MAX.as_secs())]
+pub struct Stalled;
 
-impl HttpBody for SlowBodyGuard {
+impl<B> HttpBody for SlowBodyGuard<B>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = BoxError;
 
     #[expect(
         clippy::disallowed_methods,
@@ -49,17 +52,17 @@ impl HttpBody for SlowBodyGuard {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(frame) => {
                 self.stall.as_mut().reset(Instant::now() + STALL_MAX);
-                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Poll::Pending => self
                 .stall
                 .as_mut()
                 .poll(context)
-                .map(|()| Some(Err(BodyError::Stalled))),
+                .map(|()| Some(Err(Stalled.into()))),
         }
     }
 
@@ -69,5 +72,41 @@ impl HttpBody for SlowBodyGuard {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives one piece, then nothing more, and never ends.
+    struct Stuck(Option<Bytes>);
+
+    impl HttpBody for Stuck {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            match self.0.take() {
+                Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_arriving_ends_its_request() {
+        let body = SlowBodyGuard::around(Stuck(Some(Bytes::from_static(b"half a"))));
+        let error = axum::body::to_bytes(body, 1000).await.unwrap_err();
+        assert!(error.to_string().contains("30 s"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_whole_body_passes() {
+        let body = SlowBodyGuard::around(Body::from("all of it"));
+        assert_eq!(axum::body::to_bytes(body, 1000).await.unwrap(), "all of it");
     }
 }

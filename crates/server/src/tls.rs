@@ -113,7 +113,7 @@ impl ResolvesServerCert for Certificate {
 }
 
 /// Renewed certificates have weeks of overlap; this is for the person who waits for the result.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 fn read_pair(certificate: &Path, private_key: &Path) -> Result<CertifiedKey, TlsError> {
     let unreadable = |path: &Path, problem: String| TlsError::Unreadable {

@@ -1,17 +1,17 @@
 //! `kith user`: the people on this server.
 
 use homeserver::Homeserver;
+use homeserver::accounts::administrators::{self, MakeAdminError};
 use homeserver::accounts::names;
+use homeserver::accounts::password_reset::{self, NewResetError};
 
 /// More than anybody reads at once; the list says when there are more.
 const LISTED_MAX: usize = 10_000;
 
 pub async fn list(hs: &Homeserver) -> Result<String, String> {
-    let accounts = hs
-        .db
-        .read(|snap| storage::accounts::list(snap, "", LISTED_MAX))
+    let accounts = administrators::list_accounts(hs, LISTED_MAX)
         .await
-        .map_err(|error: storage::Error| error.to_string())?;
+        .map_err(|error| error.to_string())?;
     if accounts.is_empty() {
         return Ok(
             "There are no accounts yet. `kith token new --admin` makes a link for the first.\n"
@@ -57,7 +57,11 @@ fn nobody(user_id: &str) -> String {
 
 pub async fn make_admin(hs: &Homeserver, user: &str) -> Result<String, String> {
     let user_id = user_id(hs, user);
-    Err(nobody(&user_id))
+    match administrators::make_admin(hs, &user_id).await {
+        Ok(()) => Ok(format!("{user_id} is an administrator now.\n")),
+        Err(MakeAdminError::NoAccount) => Err(nobody(&user_id)),
+        Err(error) => Err(format!("{user_id} was not made an administrator: {error}.")),
+    }
 }
 
 pub async fn deactivate(hs: &Homeserver, user: &str, _erase: bool) -> Result<String, String> {
@@ -65,5 +69,10 @@ pub async fn deactivate(hs: &Homeserver, user: &str, _erase: bool) -> Result<Str
 }
 
 pub async fn reset_link(hs: &Homeserver, user: &str) -> Result<String, String> {
-    Err(nobody(&user_id(hs, user)))
+    let user_id = user_id(hs, user);
+    match password_reset::new_reset_token(hs, &user_id).await {
+        Ok(token) => Ok(format!("{}/reset?token={token}\n", hs.settings.public_url)),
+        Err(NewResetError::NoAccount) => Err(nobody(&user_id)),
+        Err(error) => Err(format!("No link was made for {user_id}: {error}.")),
+    }
 }

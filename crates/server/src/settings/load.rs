@@ -163,9 +163,14 @@ impl Given {
     }
 }
 
-/// `KITH_CONFIG` names the settings file, and `KITH_TEST_…` is for test suites that share our environment.
+/// Variables that begin like ours and are none: `KITH_CONFIG` names the settings file, scripts that start a server keep
+/// its program in `KITH_BINARY` and their own in `KITH_TEST_…`, and Kubernetes gives every container variables named
+/// after each service, which for one called `kith` are `KITH_SERVICE_…` and `KITH_PORT…`.
 fn not_a_setting(variable: &str) -> bool {
-    variable == "KITH_CONFIG" || variable.starts_with("KITH_TEST_")
+    ["KITH_CONFIG", "KITH_BINARY", "KITH_PORT"].contains(&variable)
+        || ["KITH_TEST_", "KITH_SERVICE_", "KITH_PORT_"]
+            .iter()
+            .any(|prefix| variable.starts_with(prefix))
 }
 
 fn flatten(prefix: &str, table: toml::Table, flat: &mut Vec<(String, toml::Value)>) {
@@ -341,6 +346,8 @@ mod tests {
             ("KITH_LIMITS__ENABLED", "false"),
             ("KITH_LOG", "debug"),
             ("KITH_TEST_POSTGRES", "not ours"),
+            ("KITH_SERVICE_HOST", "10.0.0.1"),
+            ("KITH_PORT_8008_TCP_ADDR", "10.0.0.1"),
             ("HOME", "/root"),
         ])
         .unwrap();
