@@ -79,6 +79,7 @@ pub async fn serve(mut settings: Settings) -> anyhow::Result<()> {
         homeserver.clone(),
         stopping.clone(),
     ));
+    tasks.spawn(resume(homeserver.clone()));
     greet(&homeserver).await?;
     tracing::info!(
         server_name = settings.server_name,
@@ -171,6 +172,13 @@ async fn greet(homeserver: &Homeserver) -> anyhow::Result<()> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .context("cannot print the first invitation")
+}
+
+/// Goes on with what the last stop broke off.
+async fn resume(homeserver: Arc<Homeserver>) {
+    if let Err(error) = homeserver::deactivation::resume(&homeserver).await {
+        tracing::error!(%error, "closing an account could not go on; the next start tries again");
+    }
 }
 
 /// 200 while requests can be served: the database answers.

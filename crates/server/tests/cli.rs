@@ -158,3 +158,28 @@ fn a_data_directory_with_a_long_name_has_a_socket_too() {
     );
     printed(kith.verb(&["token", "new"]));
 }
+#[test]
+fn people_are_listed_promoted_helped_and_deactivated() {
+    let directory = tempfile::tempdir().unwrap();
+    let kith = Kith::start(
+        directory.path(),
+        &[("KITH_REGISTRATION__SHARED_SECRET", "hush")],
+    );
+    let page = kith.register(
+        &printed(kith.verb(&["token", "new", "--username", "ada"])),
+        "teapot river anvil",
+    );
+    assert_eq!(page, 303);
+    let list = printed(kith.verb(&["user", "list"]));
+    assert!(list.contains("@ada:localhost"), "{list}");
+    printed(kith.verb(&["user", "make-admin", "ada"]));
+    assert!(printed(kith.verb(&["user", "list"])).contains("administrator"));
+    let link = printed(kith.verb(&["user", "reset-link", "@ada:localhost"]));
+    let (status, page) = kith.get(&path(&kith, &link));
+    assert_eq!(status, 200);
+    assert!(page.contains("@ada:localhost"), "{page}");
+    printed(kith.verb(&["user", "deactivate", "ada"]));
+    assert!(printed(kith.verb(&["user", "list"])).contains("deactivated"));
+    let refusal = refused(kith.verb(&["user", "make-admin", "nobody"]));
+    assert!(refusal.contains("kith user list"), "{refusal}");
+}

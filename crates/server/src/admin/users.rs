@@ -4,6 +4,7 @@ use homeserver::Homeserver;
 use homeserver::accounts::administrators::{self, MakeAdminError};
 use homeserver::accounts::names;
 use homeserver::accounts::password_reset::{self, NewResetError};
+use homeserver::deactivation::{self, DeactivateError};
 
 /// More than anybody reads at once; the list says when there are more.
 const LISTED_MAX: usize = 10_000;
@@ -64,8 +65,15 @@ pub async fn make_admin(hs: &Homeserver, user: &str) -> Result<String, String> {
     }
 }
 
-pub async fn deactivate(hs: &Homeserver, user: &str, _erase: bool) -> Result<String, String> {
-    Err(nobody(&user_id(hs, user)))
+pub async fn deactivate(hs: &Homeserver, user: &str, erase: bool) -> Result<String, String> {
+    let user_id = user_id(hs, user);
+    match deactivation::deactivate(hs, &user_id, erase).await {
+        Ok(()) => Ok(format!(
+            "{user_id} is deactivated: signed out everywhere, out of all rooms, and the name is never given again.\n"
+        )),
+        Err(DeactivateError::NoSuchAccount) => Err(nobody(&user_id)),
+        Err(error) => Err(format!("{user_id} could not be deactivated: {error}.")),
+    }
 }
 
 pub async fn reset_link(hs: &Homeserver, user: &str) -> Result<String, String> {
