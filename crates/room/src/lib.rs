@@ -18,6 +18,7 @@ mod members;
 pub mod membership;
 pub mod pdu;
 pub mod power_levels;
+pub mod push;
 pub mod redact;
 pub mod relations;
 pub mod resolve;
