@@ -7,6 +7,8 @@ use storage::{Clock, Database, DeviceKey, Random, UserKey};
 
 use crate::Settings;
 use crate::accounts::Accounts;
+use crate::presence::Noted;
+use crate::push_rules::Audiences;
 use crate::rooms::lane::Lanes;
 
 /// The capabilities that behaviours use. Shared by all requests.
@@ -20,6 +22,10 @@ pub struct Homeserver {
     pub random: Arc<dyn Random>,
     pub settings: Settings,
     pub accounts: Accounts,
+    /// What was last noted of who is there.
+    pub presence: Noted,
+    /// Whose push rules an event is evaluated by.
+    pub push_rules: Audiences,
     /// Where events of our own are decided, room by room.
     pub lanes: Lanes,
 }
@@ -42,6 +48,8 @@ impl Homeserver {
             random,
             settings,
             accounts: Accounts::default(),
+            presence: Noted::default(),
+            push_rules: Audiences::default(),
             lanes: Lanes::default(),
         }
     }

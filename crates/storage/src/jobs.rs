@@ -84,3 +84,12 @@ pub fn continue_job(
     )
     .map(drop)
 }
+
+/// Removes a job that this attempt has done, unless it was asked for again meanwhile.
+pub fn finish_attempt(tx: &mut Tx<'_>, id: i64, attempts: i64) -> Result<(), Error> {
+    tx.execute(
+        "DELETE FROM jobs WHERE id = $1 AND attempts = $2",
+        params![id, attempts],
+    )
+    .map(drop)
+}

@@ -30,6 +30,7 @@ pub mod key_backup;
 pub mod leases;
 pub mod memory;
 mod migrations;
+pub mod notified;
 pub mod one_time_keys;
 pub mod openid_tokens;
 mod postgres;

@@ -23,6 +23,7 @@ use super::head::{Extremity, Head, Name, StateEvent, parse_stored};
 use super::lane::Ids;
 use super::send::{SendError, Sent};
 use crate::Homeserver;
+use crate::push_rules::{self, Verdict};
 
 /// The local user who makes events.
 #[derive(Debug, Clone)]
@@ -163,6 +164,32 @@ pub async fn load_related(
         .collect())
 }
 
+/// Whom each of these events notifies.
+pub async fn verdicts(
+    hs: &Homeserver,
+    head: &Head,
+    sender: &Sender,
+    events: &[LocalEvent],
+) -> Result<Vec<Verdict>, storage::Error> {
+    let room = push_rules::Room {
+        key: head.room,
+        room_id: head.room_id.as_str(),
+        joined_members: head.joined_members,
+        sender: sender.key,
+        sender_id: sender.user_id.as_str(),
+        power: room::push::Power::of(head, sender.user_id.as_str()),
+    };
+    let events: Vec<_> = events
+        .iter()
+        .map(|event| push_rules::Event {
+            event_type: &event.event_type,
+            state_key: event.state_key.as_deref(),
+            content: &event.content,
+        })
+        .collect();
+    push_rules::evaluate_for_room(hs, &room, &events).await
+}
+
 /// Decides events one on top of the other. On success the head holds them as if they were committed.
 pub fn decide(
     hs: &Homeserver,
@@ -170,6 +197,7 @@ pub fn decide(
     sender: &Sender,
     events: &[LocalEvent],
     related: &HashMap<String, EventRow>,
+    verdicts: &[Verdict],
     ids: Ids,
 ) -> Result<Decision, SendError> {
     let mut change = RoomChange {
@@ -194,7 +222,8 @@ pub fn decide(
     };
     let mut sent = Vec::with_capacity(events.len());
     let mut nodes = ids.nodes.into_iter();
-    for ((event, key), state) in events.iter().zip(ids.events).zip(ids.states) {
+    let events = events.iter().zip(verdicts);
+    for (((event, verdict), key), state) in events.zip(ids.events).zip(ids.states) {
         let key = EventKey(key);
         let pdu = draft(hs, head, sender, event)?;
         authorize(&pdu, head).map_err(SendError::Forbidden)?;
@@ -246,6 +275,7 @@ pub fn decide(
             sender: sender.key,
             state_no,
             state_before,
+            verdict,
         };
         change
             .events
@@ -412,18 +442,19 @@ fn stripped_state(head: &Head, member: &Pdu, sender: &str) -> Vec<u8> {
 }
 
 /// What storage gives an event beside its own fields.
-struct Row {
+struct Row<'a> {
     key: EventKey,
     sender: UserKey,
     state_no: Option<storage::StateNo>,
     state_before: Option<i64>,
+    verdict: &'a Verdict,
 }
 
 fn new_event(
     head: &Head,
     event: &LocalEvent,
     pdu: &Pdu,
-    row: Row,
+    row: Row<'_>,
     related: &HashMap<String, EventRow>,
 ) -> NewEvent {
     let relation = relations(pdu.content()).relation;
@@ -458,8 +489,8 @@ fn new_event(
             key: relation.key,
         }),
         redacts: redacted,
-        notifies: notifies(pdu),
-        exceptions: Vec::new(),
+        notifies: row.verdict.notifies,
+        exceptions: row.verdict.exceptions.clone(),
         transaction: event.transaction.clone(),
         body: Arc::from(pdu.json().as_bytes()),
     }
@@ -496,9 +527,4 @@ fn replaced(
     relation.replaces()?;
     let original = parse_stored(head.rules, parent?.clone())?;
     may_replace(&original, pdu).then_some(parent?.key)
-}
-
-/// Whether the server-default push rules notify members who have no rules of their own.
-fn notifies(pdu: &Pdu) -> bool {
-    matches!(pdu.event_type(), "m.room.message" | "m.room.encrypted") && !pdu.is_state()
 }

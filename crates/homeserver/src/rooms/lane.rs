@@ -191,7 +191,8 @@ pub async fn decide_on(
         states: hs.db.new_ids(Counter::State, events.len()).await?,
         nodes: nodes_for(hs, head, events).await?,
     };
-    decide(hs, head, sender, events, &related, ids)
+    let verdicts = super::decide::verdicts(hs, head, sender, events).await?;
+    decide(hs, head, sender, events, &related, &verdicts, ids)
 }
 
 /// Ids taken for what a decision makes.
