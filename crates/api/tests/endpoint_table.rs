@@ -16,15 +16,21 @@ struct Row {
 
 /// Method and path → row.
 fn table() -> BTreeMap<(String, String), Row> {
-    let text = std::fs::read_to_string(root().join("docs/endpoints.csv")).expect("docs/endpoints.csv is there");
+    let text = std::fs::read_to_string(root().join("docs/endpoints.csv"))
+        .expect("docs/endpoints.csv is there");
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some("method,path,origin,served,test"));
     lines
         .map(|line| {
-            let [method, path, origin, served, test] = line.split(',').collect::<Vec<_>>()[..] else {
+            let [method, path, origin, served, test] = line.split(',').collect::<Vec<_>>()[..]
+            else {
                 panic!("not five columns: {line}");
             };
-            let row = Row { origin: origin.into(), served: served.into(), test: test.into() };
+            let row = Row {
+                origin: origin.into(),
+                served: served.into(),
+                test: test.into(),
+            };
             ((method.to_owned(), path.to_owned()), row)
         })
         .collect()
@@ -32,8 +38,11 @@ fn table() -> BTreeMap<(String, String), Row> {
 
 #[test]
 fn what_the_table_calls_served_is_what_is_served() {
-    let said: BTreeSet<_> =
-        table().into_iter().filter(|(_, row)| row.served == "yes").map(|(endpoint, _)| endpoint).collect();
+    let said: BTreeSet<_> = table()
+        .into_iter()
+        .filter(|(_, row)| row.served == "yes")
+        .map(|(endpoint, _)| endpoint)
+        .collect();
     let served: BTreeSet<_> = api::endpoints()
         .into_iter()
         .map(|(method, path)| (method.to_string(), path.to_owned()))
@@ -42,8 +51,14 @@ fn what_the_table_calls_served_is_what_is_served() {
         .collect();
     let missing: Vec<_> = said.difference(&served).collect();
     let unsaid: Vec<_> = served.difference(&said).collect();
-    assert!(missing.is_empty(), "called served, and is not: {missing:#?}");
-    assert!(unsaid.is_empty(), "served, and not in docs/endpoints.csv: {unsaid:#?}");
+    assert!(
+        missing.is_empty(),
+        "called served, and is not: {missing:#?}"
+    );
+    assert!(
+        unsaid.is_empty(),
+        "served, and not in docs/endpoints.csv: {unsaid:#?}"
+    );
 }
 
 #[test]
@@ -52,7 +67,11 @@ fn the_tests_that_the_table_names_exist() {
         if row.served != "yes" || row.test.is_empty() {
             continue;
         }
-        assert!(root().join(&row.test).exists(), "{method} {path}: there is no {}", row.test);
+        assert!(
+            root().join(&row.test).exists(),
+            "{method} {path}: there is no {}",
+            row.test
+        );
     }
 }
 
@@ -71,6 +90,9 @@ fn the_table_lists_every_endpoint_of_the_spec() {
         }
         let endpoint = (columns[1].to_owned(), columns[2].to_owned());
         let row = listed.get(&endpoint);
-        assert!(row.is_some_and(|row| row.origin == "spec"), "{endpoint:?} is missing in docs/endpoints.csv");
+        assert!(
+            row.is_some_and(|row| row.origin == "spec"),
+            "{endpoint:?} is missing in docs/endpoints.csv"
+        );
     }
 }

@@ -24,7 +24,9 @@ pub fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte.into()),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(byte.into())
+            }
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -48,10 +50,22 @@ pub async fn send(client: &Client, room: &str, event_type: &str, content: Value)
 }
 
 pub async fn send_text(client: &Client, room: &str, body: &str) -> String {
-    send(client, room, "m.room.message", json!({ "msgtype": "m.text", "body": body })).await
+    send(
+        client,
+        room,
+        "m.room.message",
+        json!({ "msgtype": "m.text", "body": body }),
+    )
+    .await
 }
 
-pub async fn set_state(client: &Client, room: &str, event_type: &str, key: &str, content: Value) -> String {
+pub async fn set_state(
+    client: &Client,
+    room: &str,
+    event_type: &str,
+    key: &str,
+    content: Value,
+) -> String {
     let path = in_room(room, &format!("state/{event_type}/{}", encoded(key)));
     let answer = done(client, Method::PUT, &path, content).await;
     answer["event_id"].as_str().unwrap().to_owned()
@@ -66,7 +80,13 @@ pub async fn leave(client: &Client, room: &str) {
 }
 
 pub async fn invite(client: &Client, room: &str, user_id: &str) {
-    done(client, Method::POST, &in_room(room, "invite"), json!({ "user_id": user_id })).await;
+    done(
+        client,
+        Method::POST,
+        &in_room(room, "invite"),
+        json!({ "user_id": user_id }),
+    )
+    .await;
 }
 
 /// A public room of the first, that the others joined.
@@ -91,7 +111,9 @@ pub async fn sync_from(client: &Client, token: Option<&str>, more: &str) -> Valu
 }
 
 pub fn sync_path(token: Option<&str>, more: &str) -> String {
-    let since = token.map(|token| format!("since={token}")).unwrap_or_default();
+    let since = token
+        .map(|token| format!("since={token}"))
+        .unwrap_or_default();
     format!("/_matrix/client/v3/sync?{since}{more}")
 }
 
@@ -104,29 +126,55 @@ pub const SLIDING: &str = "/_matrix/client/unstable/org.matrix.simplified_msc357
 
 /// A sliding sync that must succeed.
 pub async fn slide(client: &Client, pos: Option<&Value>, body: Value) -> Value {
-    let (status, answer) = try_slide(client, pos.map(|answer| answer["pos"].as_str().unwrap()), 0, body).await;
+    let (status, answer) = try_slide(
+        client,
+        pos.map(|answer| answer["pos"].as_str().unwrap()),
+        0,
+        body,
+    )
+    .await;
     assert_eq!(status, 200, "{answer}");
     answer
 }
 
-pub async fn try_slide(client: &Client, pos: Option<&str>, timeout: u64, body: Value) -> (u16, Value) {
+pub async fn try_slide(
+    client: &Client,
+    pos: Option<&str>,
+    timeout: u64,
+    body: Value,
+) -> (u16, Value) {
     let pos = pos.map(|pos| format!("&pos={pos}")).unwrap_or_default();
-    client.post(&format!("{SLIDING}?timeout={timeout}{pos}"), body).await
+    client
+        .post(&format!("{SLIDING}?timeout={timeout}{pos}"), body)
+        .await
 }
 
 pub fn event_ids(events: &Value) -> Vec<String> {
     let events = events.as_array().map(Vec::as_slice).unwrap_or_default();
-    events.iter().map(|event| event["event_id"].as_str().unwrap().to_owned()).collect()
+    events
+        .iter()
+        .map(|event| event["event_id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 pub fn event<'a>(events: &'a Value, event_type: &str) -> Option<&'a Value> {
-    events.as_array()?.iter().find(|event| event["type"] == event_type)
+    events
+        .as_array()?
+        .iter()
+        .find(|event| event["type"] == event_type)
 }
 
 /// The content of a state event that a joined room's answer brings, in `state` or the timeline.
 pub fn state_content<'a>(joined: &'a Value, event_type: &str, key: &str) -> &'a Value {
-    let lists = [&joined["timeline"]["events"], &joined["state"]["events"], &joined["state_after"]["events"]];
-    let mut events = lists.into_iter().filter_map(Value::as_array).flat_map(|events| events.iter().rev());
+    let lists = [
+        &joined["timeline"]["events"],
+        &joined["state"]["events"],
+        &joined["state_after"]["events"],
+    ];
+    let mut events = lists
+        .into_iter()
+        .filter_map(Value::as_array)
+        .flat_map(|events| events.iter().rev());
     match events.find(|event| event["type"] == event_type && event["state_key"] == key) {
         Some(event) => &event["content"],
         None => &Value::Null,
