@@ -88,7 +88,7 @@ fn the_table_lists_every_endpoint_of_the_spec() {
         if columns[0] != "client-server" {
             continue;
         }
-        let endpoint = (columns[1].to_owned(), columns[2].to_owned());
+        let endpoint = (columns[1].to_owned(), columns[2].trim().to_owned());
         let row = listed.get(&endpoint);
         assert!(
             row.is_some_and(|row| row.origin == "spec"),

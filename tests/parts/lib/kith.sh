@@ -3,7 +3,7 @@
 # kith_build  builds the binary; sets KITH_BINARY.
 kith_build() {
     need_rust && need_command curl curl && need_command python3 python3 || return 1
-    cargo build --locked --package server --bin kith || return 1
+    cargo build --locked --workspace --bin kith || return 1
     export KITH_BINARY=$CARGO_TARGET_DIR/debug/kith
 }
 
