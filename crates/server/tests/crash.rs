@@ -23,7 +23,7 @@ const SENDERS: usize = 16;
 const ROOMS: usize = 4;
 
 /// One-time keys that are there to be claimed.
-const KEYS: usize = 2_000;
+const KEYS: usize = 900;
 
 /// A sender's memory over all lives of the server.
 #[derive(Default)]

@@ -216,10 +216,14 @@ fn files_are_named_by_what_they_do() {
 fn files_say_what_they_are_for_and_stay_readable() {
     // 600 is where to look for the seam; this is where a reader has lost the story.
     const LINES_MAX: usize = 800;
+    // Tests that are tables of cases may be longer: they are looked up, not read.
+    const TEST_LINES_MAX: usize = 1_000;
     let mut problems = Vec::new();
     for source in all_sources() {
         let text = fs::read_to_string(&source).expect("sources are readable");
-        if text.lines().count() > LINES_MAX {
+        let is_test = relative(&source).contains("/tests/");
+        let lines_max = if is_test { TEST_LINES_MAX } else { LINES_MAX };
+        if text.lines().count() > lines_max {
             problems.push(format!(
                 "{} has {} lines; find its seam",
                 relative(&source),

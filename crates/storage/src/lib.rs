@@ -20,6 +20,7 @@ pub mod devices;
 mod driver;
 mod error;
 pub mod event_context;
+pub mod event_ids;
 pub mod events;
 pub mod filters;
 pub mod ids;
