@@ -2,6 +2,7 @@
 //! put together and no Matrix rule.
 
 mod admin;
+mod background;
 mod capabilities;
 mod cli;
 mod client_address;

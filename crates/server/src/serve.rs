@@ -22,7 +22,7 @@ use crate::page_accounts::PageAccounts;
 use crate::settings::{Listener, RegistrationMode, Scheme, Settings};
 use crate::signing_key::SigningKey;
 use crate::tls::Certificate;
-use crate::{admin, data_dir, first_run, opened, signing_key, telemetry};
+use crate::{admin, background, data_dir, first_run, opened, signing_key, telemetry};
 
 /// All that runs must be done this long after a stop was asked for; service managers kill after 10 s and more.
 const STOP: Duration = Duration::from_secs(9);
@@ -80,7 +80,7 @@ pub async fn serve(mut settings: Settings) -> anyhow::Result<()> {
         homeserver.clone(),
         stopping.clone(),
     ));
-    tasks.spawn(resume(homeserver.clone()));
+    background::start(&mut tasks, &homeserver, &stopping);
     greet(&homeserver).await?;
     tracing::info!(
         server_name = settings.server_name,
@@ -173,13 +173,6 @@ async fn greet(homeserver: &Homeserver) -> anyhow::Result<()> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .context("cannot print the first invitation")
-}
-
-/// Goes on with what the last stop broke off.
-async fn resume(homeserver: Arc<Homeserver>) {
-    if let Err(error) = homeserver::deactivation::resume(&homeserver).await {
-        tracing::error!(%error, "closing an account could not go on; the next start tries again");
-    }
 }
 
 /// 200 while requests can be served: the database answers.
