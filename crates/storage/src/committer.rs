@@ -430,6 +430,10 @@ impl Committer {
     }
 
     /// After a connection was lost in `COMMIT`: did it happen? None when the database stays away.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a database that is away sends no event to wait for"
+    )]
     fn outcome(&self, conn: &mut Box<dyn Connection>, group_number: i64) -> Option<bool> {
         for _ in 0..RECONNECTS_MAX {
             if let Ok(mut open) = self.driver.connect(Role::Writer)

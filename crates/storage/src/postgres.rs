@@ -45,6 +45,10 @@ impl Postgres {
     }
 
     /// Sends one `NOTIFY` for all commits since the last, on a connection of its own, outside of any transaction.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the driver of a connection ends with the connection, which its owner drops"
+    )]
     pub(crate) async fn notify_forever(
         config: Config,
         mut heads: tokio::sync::watch::Receiver<i64>,
@@ -74,6 +78,10 @@ impl Postgres {
 }
 
 impl Driver for Postgres {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the driver of a connection ends with the connection, which its owner drops"
+    )]
     fn connect(&self, _role: Role) -> Result<Box<dyn Connection>, Error> {
         let client = self.runtime.block_on(async {
             let (client, connection) = self.config.connect(NoTls).await.map_err(|e| error(&e))?;
@@ -299,6 +307,10 @@ pub(crate) fn error(failure: &tokio_postgres::Error) -> Error {
 
 /// Calls `changed` when another node says that the stream has grown, and once a second in any case, until it
 /// answers false.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver of a connection ends with the connection, which its owner drops"
+)]
 pub(crate) async fn listen_forever<F, W>(config: Config, changed: F)
 where
     F: Fn() -> W,
