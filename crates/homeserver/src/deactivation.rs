@@ -1,7 +1,7 @@
 //! Closes an account for good: client-server API v1.19, "Account deactivation".
 //!
 //! One transaction takes all access and writes down that the rooms are to be left; leaving them is repeatable, and goes on
-//! at the next start where it was broken off.
+//! as a job where it was broken off.
 
 use storage::rooms::Membership;
 use storage::{DeviceKey, RoomKey, UserKey, accounts as rows, jobs};
@@ -11,10 +11,10 @@ use crate::rooms::membership;
 use crate::{Homeserver, Requester};
 
 /// The job that leaves the rooms; its subject is the user id.
-const JOB: &str = "leave_rooms_of_deactivated";
+pub(crate) const JOB: &str = "leave_rooms_of_deactivated";
 
-/// Jobs taken up at a start: whoever closes more accounts than this within a crash waits for the next.
-const RESUMED_MAX: usize = 1000;
+/// The job waits this long for the rooms to be left at once, by the request itself.
+const HEAD_START_MS: u64 = 60_000;
 
 /// Why an account was not closed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -38,7 +38,7 @@ pub async fn deactivate(
         .write(move |tx| {
             let account = rows::find(tx, &id)?.ok_or(DeactivateError::NoSuchAccount)?;
             let now_ms = tx.now_ms();
-            jobs::put_job(tx, JOB, &id, b"", now_ms)?;
+            jobs::put_job(tx, JOB, &id, b"", now_ms + HEAD_START_MS)?;
             sessions::delete_all_devices(tx, account.user, None)?;
             rows::deactivate(tx, account.user, erase || account.erased)?;
             Ok::<_, DeactivateError>(account.user)
@@ -49,25 +49,21 @@ pub async fn deactivate(
     Ok(())
 }
 
-/// Goes on with what a crash broke off. Call it once at the start.
-pub async fn resume(hs: &Homeserver) -> Result<(), storage::Error> {
-    let now_ms = hs.now_ms();
-    let due = hs
-        .db
-        .read(move |snap| jobs::due_jobs(snap, now_ms, RESUMED_MAX))
-        .await?;
-    for job in due.into_iter().filter(|job| job.kind == JOB) {
-        let user_id = job.subject.clone();
-        let found = hs.db.read(move |snap| rows::find(snap, &user_id)).await?;
-        if let Some(account) = found {
-            leave_rooms(hs, account.user, &account.user_id).await?;
-        }
+/// Goes on with a job that a crash or an error broke off; false while rooms are left to be left.
+pub(crate) async fn go_on(hs: &Homeserver, user_id: &str) -> Result<bool, storage::Error> {
+    let id = user_id.to_owned();
+    match hs.db.read(move |snap| rows::find(snap, &id)).await? {
+        Some(account) => leave_rooms(hs, account.user, &account.user_id).await,
+        None => Ok(true),
     }
-    Ok(())
 }
 
-/// Leaves all rooms and refuses all invites; then the job is done.
-async fn leave_rooms(hs: &Homeserver, user: UserKey, user_id: &str) -> Result<(), storage::Error> {
+/// Leaves all rooms and refuses all invites; then the job is done. False where some could not be left.
+async fn leave_rooms(
+    hs: &Homeserver,
+    user: UserKey,
+    user_id: &str,
+) -> Result<bool, storage::Error> {
     let requester = Requester {
         user,
         user_id: user_id.to_owned(),
@@ -100,7 +96,7 @@ async fn leave_rooms(hs: &Homeserver, user: UserKey, user_id: &str) -> Result<()
             .write(move |tx| jobs::finish_named(tx, JOB, &subject))
             .await?;
     }
-    Ok(())
+    Ok(left_all)
 }
 
 async fn room_id_of(hs: &Homeserver, room: RoomKey) -> Result<Option<String>, storage::Error> {

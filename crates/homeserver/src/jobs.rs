@@ -9,7 +9,7 @@ use std::time::Duration;
 use storage::jobs::{self, Job};
 use tokio::sync::watch;
 
-use crate::{Homeserver, presence, profile, typing};
+use crate::{Homeserver, deactivation, presence, profile, typing};
 
 /// After a look, the next comes at the earliest then: bounds what looking costs while much is written.
 const LOOK_EVERY_MS: u64 = 200;
@@ -93,6 +93,11 @@ async fn run_job(hs: &Homeserver, job: Job) -> Result<(), storage::Error> {
         profile::JOB => profile::propagate(hs, &job.subject)
             .await
             .map_err(|error| error.to_string()),
+        deactivation::JOB => match deactivation::go_on(hs, &job.subject).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("some rooms could not be left".to_owned()),
+            Err(error) => Err(error.to_string()),
+        },
         _ => Err("this program knows no such job".to_owned()),
     };
     match outcome {

@@ -1,4 +1,4 @@
-//! What runs beside the requests: going on with what the last stop broke off, and deleting what has had its time.
+//! What runs beside the requests: jobs that are due, and deleting what has had its time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +16,15 @@ pub fn start(
     homeserver: &Arc<Homeserver>,
     stopping: &watch::Receiver<bool>,
 ) {
-    tasks.spawn(until_stop(stopping.clone(), resume(homeserver.clone())));
+    tasks.spawn(homeserver::jobs::run(homeserver.clone(), stopping.clone()));
     tasks.spawn(until_stop(stopping.clone(), sweep(homeserver.clone())));
 }
 
-/// All of this is safe to drop at any wait: what was begun is repeated or resumed at the next start.
+/// Only for what is safe to drop at any wait.
 async fn until_stop(mut stopping: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
         _ = stopping.wait_for(|stop| *stop) => {}
         () = work => {}
-    }
-}
-
-async fn resume(homeserver: Arc<Homeserver>) {
-    if let Err(error) = homeserver::deactivation::resume(&homeserver).await {
-        tracing::error!(%error, "closing an account could not go on; the next start tries again");
     }
 }
 
