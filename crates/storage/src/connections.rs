@@ -61,9 +61,14 @@ pub fn save(
         ],
     )?;
     tx.execute(
-        "DELETE FROM connections WHERE device = $1 AND conn_id NOT IN (
-             SELECT conn_id FROM connections WHERE device = $1 ORDER BY saved_ms DESC, conn_id LIMIT $2)",
-        params![device, connections_max],
+        "DELETE FROM connections WHERE device = $1 AND conn_id <> $2 AND conn_id NOT IN (
+             SELECT conn_id FROM connections WHERE device = $1 AND conn_id <> $2
+             ORDER BY saved_ms DESC, conn_id LIMIT $3)",
+        params![
+            device,
+            saved.conn_id.as_bytes(),
+            connections_max.saturating_sub(1)
+        ],
     )
     .map(drop)
 }

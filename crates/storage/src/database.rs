@@ -238,6 +238,11 @@ impl Database {
         self.0.shared
     }
 
+    /// How many reads were asked for since the start: what should be served from memory can be seen not to read.
+    pub fn reads(&self) -> u64 {
+        self.0.readers.submitted()
+    }
+
     /// The number of this node: new at each start.
     pub fn node(&self) -> i64 {
         self.0.node

@@ -11,6 +11,9 @@ const TRANSACTION_MS: u64 = DAY_MS;
 /// How long a node or lease that shows no sign of life is kept, for whoever looks at the tables.
 const NODE_MS: u64 = DAY_MS;
 
+/// How long a saved sliding connection is kept: a client that comes back later begins anew.
+const CONNECTION_MS: u64 = 30 * DAY_MS;
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Rows deleted in one transaction: about a millisecond of the writer's time on the embedded engine.
@@ -22,7 +25,7 @@ const SLICES_MAX: usize = 50;
 /// Looks for one slice of rows whose time has come, and deletes it: how many went.
 type Sweep = fn(&mut Tx<'_>, u64) -> Result<u64, Error>;
 
-const SWEEPS: [(&str, Sweep); 7] = [
+const SWEEPS: [(&str, Sweep); 8] = [
     ("stream", sweep_stream),
     ("client transactions", sweep_transactions),
     ("nodes", sweep_nodes),
@@ -34,6 +37,9 @@ const SWEEPS: [(&str, Sweep); 7] = [
     }),
     ("outbox", |tx, now_ms| {
         crate::to_device::forget_unsent(tx, now_ms, SLICE)
+    }),
+    ("sliding connections", |tx, now_ms| {
+        crate::connections::delete_unused(tx, now_ms.saturating_sub(CONNECTION_MS), SLICE)
     }),
     ("deleted key backups", |tx, _| {
         crate::key_backup::sweep(tx, SLICE)

@@ -107,24 +107,28 @@ impl Memory {
         self.lock().rooms.get(&room).map(|room| room.changes)
     }
 
-    /// The rooms that a user is joined to and in which something changed after a position, as far as is known; None where
-    /// the user is not held in memory.
+    /// The rooms that a user is joined to and in which something changed after a position, as far as is known, and the
+    /// last position at which anything concerned the user; None where the user is not held in memory.
     pub fn rooms_changed_after(
         &self,
         user: UserKey,
         after: Position,
-    ) -> Option<Vec<(RoomKey, RoomChanges)>> {
+    ) -> Option<(Vec<RoomKey>, Position)> {
         let state = self.lock();
-        let rooms = state.users.get(&user)?.rooms.as_ref()?;
-        let changed = rooms
+        let present = state.users.get(&user)?;
+        let joined = present
+            .rooms
+            .as_ref()?
             .iter()
-            .filter(|(_, membership)| **membership == Membership::Join)
-            .filter_map(|(room, _)| Some((*room, state.rooms.get(room)?.changes)));
-        Some(
-            changed
-                .filter(|(_, changes)| changes.newest() > after)
-                .collect(),
-        )
+            .filter(|(_, membership)| **membership == Membership::Join);
+        let rooms = joined
+            .map(|(room, _)| *room)
+            .filter(|room| {
+                let known = state.rooms.get(room);
+                known.is_none_or(|room| room.changes.newest() > after)
+            })
+            .collect();
+        Some((rooms, *present.changed.borrow()))
     }
 
     /// Applies the rows of a commit of this node, after any of other nodes that lie before.

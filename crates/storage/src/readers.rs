@@ -1,5 +1,6 @@
 //! Reader threads: each owns one connection and serves one short snapshot at a time.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +12,7 @@ type Read = Box<dyn FnOnce(Result<&mut Snapshot<'_>, Error>) + Send>;
 /// Hands reads to the threads, in order of arrival.
 pub(crate) struct Readers {
     queue: Sender<Read>,
+    submitted: AtomicU64,
 }
 
 impl Readers {
@@ -25,10 +27,19 @@ impl Readers {
                 .name(format!("kith-read-{number}"))
                 .spawn(move || serve(&*driver, &reads))?;
         }
-        Ok(Self { queue })
+        Ok(Self {
+            queue,
+            submitted: AtomicU64::new(0),
+        })
+    }
+
+    /// How many reads were asked for since the start.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.submitted.load(Ordering::Relaxed)
     }
 
     pub(crate) fn submit(&self, read: Read) {
+        self.submitted.fetch_add(1, Ordering::Relaxed);
         // A closed queue means that the threads are gone, at shutdown: the dropped read answers `Closed`.
         let _ = self.queue.send(read);
     }

@@ -12,10 +12,13 @@ type Content<'a> = BTreeMap<&'a str, BTreeMap<ReceiptKind, BTreeMap<&'a str, &'a
 /// The `m.receipt` events of a room: one, unless a user has read the same event in several threads.
 pub(crate) fn receipts(receipts: &[Receipt], ignored: &HashSet<UserKey>) -> Vec<String> {
     let mut contents: Vec<Content<'_>> = Vec::new();
-    for receipt in receipts
+    let mut shown: Vec<&Receipt> = receipts
         .iter()
         .filter(|receipt| !ignored.contains(&receipt.user))
-    {
+        .collect();
+    // Where there is room for one event alone, receipts for all of the room go first.
+    shown.sort_by(|a, b| a.thread.cmp(&b.thread));
+    for receipt in shown {
         let (event, kind, user) = (
             receipt.event_id.as_str(),
             receipt.kind,

@@ -20,18 +20,27 @@ pub(crate) fn changed(
     head: Position,
     more: impl IntoIterator<Item = RoomKey>,
 ) -> Result<BTreeMap<RoomKey, UserRoom>, storage::Error> {
-    let Some(touched) = memory.rooms_changed_after(client.user, since) else {
+    let Some((touched, newest)) = memory.rooms_changed_after(client.user, since) else {
         return all(snap, client);
     };
     let mut rooms: BTreeMap<RoomKey, UserRoom> =
         by_key(sync_rooms::user_rooms_after(snap, client.user, since.0)?);
-    let mut keys: HashSet<RoomKey> = touched.into_iter().map(|(room, _)| room).collect();
+    let mut keys: HashSet<RoomKey> = touched.into_iter().collect();
     keys.extend(unread::rooms_read_privately(
         snap,
         client.user,
         since.0,
         head.0,
     )?);
+    if newest > head {
+        // Memory is ahead of this snapshot: it may have forgotten a room that the user leaves after it.
+        let all = all(snap, client)?;
+        keys.extend(
+            all.values()
+                .filter(|room| room.last_place > since.0)
+                .map(|room| room.room),
+        );
+    }
     keys.extend(more);
     let missing: Vec<RoomKey> = keys
         .into_iter()

@@ -79,12 +79,8 @@ pub(crate) async fn answer(
             match looked {
                 None => {
                     let position = state.position;
-                    sync.connections
-                        .advance(client.device, &from, state.clone());
-                    *lock(&at) = At {
-                        state: Arc::new(state),
-                        ..from
-                    };
+                    let state = sync.connections.advance(client.device, &from, state);
+                    *lock(&at) = At { state, ..from };
                     Ok(Looked::Nothing(position))
                 }
                 Some((updates, told)) => {
@@ -282,9 +278,7 @@ impl<'a> Look<'a> {
         let rooms = storage::sync_rooms::user_rooms(snap, self.client.user, &told)?;
         Ok(rooms
             .into_iter()
-            .filter(|room| {
-                matches!(room.membership, Membership::Leave | Membership::Ban) && !room.forgotten
-            })
+            .filter(|room| matches!(room.membership, Membership::Leave | Membership::Ban))
             .filter_map(|room| {
                 let given = self.base.rooms.get(&room.room)?;
                 (room.position > self.base.told(given).0).then(|| Relevant {
@@ -325,7 +319,7 @@ impl<'a> Look<'a> {
             position: self.head,
             rooms,
             counts: in_sight.counts.clone(),
-            account_data: self.base.account_data || self.request.extensions.account_data.is_some(),
+            account_data: self.request.extensions.account_data.is_some(),
             fingerprint: self.request.fingerprint(),
         }
     }

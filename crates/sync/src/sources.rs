@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use ruma_common::UserId;
-use ruma_common::push::Ruleset;
 use serde_json::value::RawValue;
 use storage::account_data::{self, AccountData};
 use storage::events::EventRow;
 use storage::presence::{Presence, PresenceState};
-use storage::{EventKey, Snapshot, UserKey, ids};
+use storage::{EventKey, Snapshot, UserKey, ids, push_rules};
 use view::filter::{EventFormat, Fields};
 use view::{Options, Viewer};
 
@@ -99,19 +97,18 @@ pub(crate) fn is_signed_in(
         .any(|device| device.key == client.device))
 }
 
-/// Account data as an event.
-pub(crate) fn account_data_event(data: &AccountData) -> String {
+/// Account data as an event. Push rules are shown with the server's defaults of today.
+pub(crate) fn account_data_event(client: &Client, data: &AccountData) -> String {
+    if data.room.is_none() && data.event_type == push_rules::EVENT_TYPE {
+        return push_rules_event(client, Some(&data.content));
+    }
     small_event(&data.event_type, &String::from_utf8_lossy(&data.content))
 }
 
-/// The push rules of who has set none, as an event.
-pub(crate) fn default_push_rules(client: &Client) -> String {
-    let rules = <&UserId>::try_from(client.user_id.as_str()).map(Ruleset::server_default);
-    let rules = rules
-        .ok()
-        .and_then(|rules| serde_json::to_string(&rules).ok());
-    let content = format!("{{\"global\":{}}}", rules.as_deref().unwrap_or("{}"));
-    small_event("m.push_rules", &content)
+/// A user's push rules as an event; of who has set none, the defaults.
+pub(crate) fn push_rules_event(client: &Client, stored: Option<&[u8]>) -> String {
+    let content = room::push::content(&client.user_id, stored);
+    small_event(push_rules::EVENT_TYPE, &String::from_utf8_lossy(&content))
 }
 
 /// A user acted within this time: it is active now.

@@ -6,6 +6,7 @@ mod left;
 
 use std::sync::Arc;
 
+use storage::sync_rooms::UserRoom;
 use storage::{Position, Snapshot, account_data, presence};
 use view::filter::Filter;
 
@@ -225,8 +226,11 @@ impl<'a> Look<'a> {
                 touched,
             )?,
         };
+        // Who follows must learn that a room was left, though it is forgotten since.
+        let is_there =
+            |room: &UserRoom| !room.forgotten || !self.is_initial() && room.position > self.since.0;
         found.retain(|_, room| {
-            !room.forgotten && self.request.filter.room.allows_room(&room.room_id)
+            is_there(room) && self.request.filter.room.allows_room(&room.room_id)
         });
         answer::Rooms::read(self, snap, found.into_values().collect(), personal)
     }
@@ -236,7 +240,12 @@ impl<'a> Look<'a> {
         let mut events: Vec<(&str, String)> = personal
             .iter()
             .filter(|data| data.room.is_none())
-            .map(|data| (data.event_type.as_str(), sources::account_data_event(data)))
+            .map(|data| {
+                (
+                    data.event_type.as_str(),
+                    sources::account_data_event(self.client, data),
+                )
+            })
             .collect();
         let has_rules = || {
             personal
@@ -244,7 +253,7 @@ impl<'a> Look<'a> {
                 .any(|data| data.room.is_none() && data.event_type == "m.push_rules")
         };
         if self.is_initial() && !has_rules() {
-            events.push(("m.push_rules", sources::default_push_rules(self.client)));
+            events.push(("m.push_rules", sources::push_rules_event(self.client, None)));
         }
         events
             .into_iter()

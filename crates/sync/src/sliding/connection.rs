@@ -297,7 +297,7 @@ impl Connections {
     }
 
     /// Moves a state on to a point up to which the client need be told nothing.
-    pub(crate) fn advance(&self, device: DeviceKey, at: &At, state: State) {
+    pub(crate) fn advance(&self, device: DeviceKey, at: &At, state: State) -> Arc<State> {
         let connections = self.of(device);
         let mut connections = lock(&connections);
         let connection = connections
@@ -306,10 +306,12 @@ impl Connections {
         let states = connection
             .into_iter()
             .flat_map(|connection| &mut connection.states);
+        let state = Arc::new(state);
         // A request that overtook this one may have moved it on already.
         if let Some(held) = states.into_iter().find(|held| Arc::ptr_eq(held, &at.state)) {
-            *held = Arc::new(state);
+            *held = Arc::clone(&state);
         }
+        state
     }
 }
 

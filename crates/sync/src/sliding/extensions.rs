@@ -128,12 +128,15 @@ impl Look<'_> {
             false => account_data::all(snap, user)?,
         };
         let global = changed.iter().filter(|data| data.room.is_none());
-        told.account_data
-            .extend(global.clone().map(sources::account_data_event));
+        told.account_data.extend(
+            global
+                .clone()
+                .map(|data| sources::account_data_event(self.client, data)),
+        );
         if !self.base.account_data && !global.clone().any(|data| data.event_type == "m.push_rules")
         {
             told.account_data
-                .push(sources::default_push_rules(self.client));
+                .push(sources::push_rules_event(self.client, None));
         }
         // Rooms that were not in sight are told all of it again.
         let is_live = |relevant: &Relevant| {
@@ -162,7 +165,7 @@ impl Look<'_> {
                 .room_account_data
                 .entry(relevant.room.room_id.clone())
                 .or_default();
-            events.push(sources::account_data_event(data));
+            events.push(sources::account_data_event(self.client, data));
         }
         Ok(())
     }

@@ -310,23 +310,26 @@ impl Look<'_> {
         Ok(states)
     }
 
+    /// The state of a room that the user is not in any more, where it is told anew. Who was only invited sees nothing
+    /// but what became of that.
     fn state_when_left(
         &self,
         snap: &mut Snapshot<'_>,
-        draft: &Draft<'_>,
+        draft: &mut Draft<'_>,
     ) -> Result<Vec<StateEntry>, storage::Error> {
-        if draft.from.is_some() {
-            return Ok(Vec::new());
-        }
-        let own = (MEMBER.to_owned(), self.client.user_id.clone());
-        let mut state = state::whole_at(snap, draft.room(), draft.room().position)?;
-        // An invite that was taken back leaves nothing to see but that.
-        if rooms::before_leaving(snap, self.client, draft.room(), Position(0))?
-            == rooms::Before::NotJoined
-        {
-            state.retain(|entry| {
-                (entry.event_type.as_str(), entry.state_key.as_str()) == (&own.0, &own.1)
-            });
+        let room = &draft.relevant.room;
+        let is_own = |entry: &StateEntry| {
+            entry.event_type == MEMBER && entry.state_key == self.client.user_id
+        };
+        let mut state = match draft.from {
+            Some(_) => Vec::new(),
+            None => state::whole_at(snap, room, room.position)?,
+        };
+        let since = draft.from.unwrap_or_default();
+        let before = rooms::before_leaving(snap, self.client, room, since)?;
+        if before == rooms::Before::NotJoined {
+            state.retain(is_own);
+            draft.changes.retain(is_own);
         }
         Ok(state)
     }

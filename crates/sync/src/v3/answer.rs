@@ -232,7 +232,7 @@ impl Look<'_> {
             account_data
                 .entry(room)
                 .or_default()
-                .push(sources::account_data_event(data));
+                .push(sources::account_data_event(self.client, data));
         }
 
         Ok(Extras {

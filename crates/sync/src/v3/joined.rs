@@ -69,7 +69,9 @@ impl Look<'_> {
                 .collect();
             let timelines = self.timelines(snap, &asks)?;
             let mut read = Vec::with_capacity(part.len());
-            for (room, timeline) in part.iter().zip(timelines) {
+            for (room, mut timeline) in part.iter().zip(timelines) {
+                // Who came back must not join these events to the ones it had: it was away in between.
+                timeline.limited |= !self.is_initial() && self.from(room).is_none();
                 let current = states.remove(&room.room).unwrap_or_default();
                 read.push(self.joined_room(snap, room.clone(), timeline, current)?);
             }
