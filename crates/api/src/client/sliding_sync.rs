@@ -7,7 +7,7 @@ use http::Method;
 use serde::Deserialize;
 use sync::sliding::unstable::{self, Body};
 
-use super::sync::{client, json};
+use super::sync::{client, json, note_presence};
 use crate::router::{Route, route};
 use crate::stopping::Stopping;
 use crate::{ApiError, Json, Query, State};
@@ -24,6 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
 struct Ask {
     pos: Option<String>,
     timeout: Option<u64>,
+    set_presence: Option<String>,
 }
 
 async fn post_sync(
@@ -38,6 +39,7 @@ async fn post_sync(
     let request = body.into_request(pos, ask.timeout).map_err(|error| {
         ApiError::invalid_param(format!("The request cannot be used: {error}."))
     })?;
+    note_presence(&state, &requester, ask.set_presence.as_deref()).await?;
     let pos = request.pos.clone();
     tokio::select! {
         answer = unstable::sync(&state.sync, &client, request) => Ok(json(answer?)),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
-use homeserver::Requester;
+use homeserver::{Requester, presence};
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
+use storage::presence::PresenceState;
 use sync::{Client, FilterProblem, SyncError, Token, v3};
 
 use crate::router::{Route, route};
@@ -24,6 +25,7 @@ struct Ask {
     #[serde(default)]
     full_state: bool,
     timeout: Option<u64>,
+    set_presence: Option<String>,
     #[serde(default)]
     use_state_after: bool,
     #[serde(default, rename = "org.matrix.msc4222.use_state_after")]
@@ -49,6 +51,7 @@ async fn get_sync(
         None => Arc::default(),
         Some(filter) => sync::filter(&state.sync, &client, filter).await?,
     };
+    note_presence(&state, &requester, ask.set_presence.as_deref()).await?;
     let request = v3::Request {
         since,
         filter,
@@ -61,6 +64,26 @@ async fn get_sync(
         answer = v3::sync(&state.sync, &client, request) => Ok(json(answer?)),
         () = stopping.begins(), if since.is_some() => Ok(json(since.map(v3::nothing).unwrap_or_default())),
     }
+}
+
+/// Tells that the user is there, as the client says. A presence that cannot be written holds no sync up.
+pub(super) async fn note_presence(
+    state: &State,
+    requester: &Requester,
+    set_presence: Option<&str>,
+) -> Result<(), ApiError> {
+    let presence = match set_presence {
+        None => PresenceState::Online,
+        Some(word) => PresenceState::parse(word).ok_or_else(|| {
+            ApiError::invalid_param(
+                "`set_presence` is none of \"online\", \"unavailable\" and \"offline\".",
+            )
+        })?,
+    };
+    if let Err(error) = presence::set_from_sync(&state.hs, requester, presence).await {
+        tracing::debug!(%error, "a presence was not written");
+    }
+    Ok(())
 }
 
 /// Who syncs.
