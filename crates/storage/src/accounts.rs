@@ -152,6 +152,8 @@ pub fn deactivate(tx: &mut Tx<'_>, user: UserKey, erase: bool) -> Result<(), Err
         "DELETE FROM single_use_tokens WHERE user_key = $1",
         params![user],
     )?;
+    crate::cross_signing::forget_user(tx, user)?;
+    crate::key_backup::forget_user(tx, user)?;
     tx.publish(Topic::User(user), Kind::Account, 0, 0);
     Ok(())
 }

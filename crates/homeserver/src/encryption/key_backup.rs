@@ -214,6 +214,11 @@ pub fn parse_session(
     session_id: String,
     session: &Object,
 ) -> Result<Session, BackupError> {
+    if room_id.is_empty() || session_id.is_empty() {
+        return Err(BackupError::Malformed(
+            "The id of a room or session is empty.",
+        ));
+    }
     let number = |name: &str| {
         session
             .get(name)
