@@ -74,7 +74,6 @@ pub async fn serve(mut settings: Settings) -> anyhow::Result<()> {
         tasks.spawn(serving.run(stopping.clone()));
     }
     tasks.spawn(keep_metrics_small(metrics, stopping.clone()));
-    tasks.spawn(homeserver::jobs::run(homeserver.clone(), stopping.clone()));
     tasks.spawn(admin::socket::serve(
         admin_socket,
         homeserver.clone(),

@@ -68,22 +68,42 @@ impl From<storage::Error> for CreateError {
     }
 }
 
+/// How often a room is made anew when another of the same content was made in the same millisecond.
+const ATTEMPTS_MAX: u64 = 5;
+
 /// Makes a room, its creator joined.
 pub async fn create_room(
     hs: &Homeserver,
     requester: &Requester,
     request: CreateRoom,
 ) -> Result<OwnedRoomId, CreateError> {
-    let planned = plan(hs, requester, request, None).await?;
-    let alias = planned.alias.clone();
+    for later_ms in 0..ATTEMPTS_MAX {
+        let ts = hs.now_ms() + later_ms;
+        let planned = plan(hs, requester, request.clone(), None, ts).await?;
+        match write_room(hs, requester, planned).await {
+            // From room version 12 on the id is the hash of the create event: equal ones need another time.
+            Err(CreateError::Send(SendError::Storage(storage::Error::Duplicate(why)))) => {
+                tracing::debug!(why, "a room of the same id was made just now");
+            }
+            outcome => return outcome,
+        }
+    }
+    Err(SendError::Busy.into())
+}
+
+async fn write_room(
+    hs: &Homeserver,
+    requester: &Requester,
+    planned: Planned,
+) -> Result<OwnedRoomId, CreateError> {
     let (room_id, room, creator) = (planned.room_id.clone(), planned.room, requester.user);
     let bytes = planned.bytes();
-    let (change, taken) = (Arc::new(planned.decision.change), alias.clone());
+    let (change, alias) = (Arc::new(planned.decision.change), planned.alias);
     let written = hs
         .db
         .submit(bytes, move |tx| -> Result<(), CreateError> {
             tx.append(&change).map_err(SendError::from)?;
-            put_alias(tx, taken.as_deref(), room, creator)
+            put_alias(tx, alias.as_deref(), room, creator)
         })
         .await;
     written.map(|_| room_id)
@@ -127,12 +147,13 @@ impl Planned {
     }
 }
 
-/// Decides all first events of a room. `predecessor` is the content's member of that name, for an upgrade.
+/// Decides all first events of a room, the first of them made at `ts`. `predecessor` is the content's member of that name, for an upgrade.
 pub async fn plan(
     hs: &Homeserver,
     requester: &Requester,
     request: CreateRoom,
     predecessor: Option<Value>,
+    ts: u64,
 ) -> Result<Planned, CreateError> {
     let version = request
         .room_version
@@ -153,7 +174,7 @@ pub async fn plan(
     // From version 12 on the create event makes the id; this one is then only a stand-in.
     let room_id = OwnedRoomId::try_from(format!("!{}:{}", hs.random_string(18), hs.server_name))
         .map_err(|_| CreateError::InvalidState("the server's name makes no room ids".into()))?;
-    let events = first_events(
+    let mut events = first_events(
         hs,
         requester,
         &sender,
@@ -164,6 +185,7 @@ pub async fn plan(
         predecessor,
     )
     .await?;
+    events[0].ts = Some(ts);
     let mut head = Head::new(room, room_id, rules);
     let mut decision = decide_on(hs, &mut head, &sender, &events).await?;
     decision.change.create = Some(NewRoom {

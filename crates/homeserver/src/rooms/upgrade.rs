@@ -49,7 +49,7 @@ pub async fn upgrade_room(
         room_id: new_id,
         decision,
         ..
-    } = plan(hs, requester, request, Some(predecessor)).await?;
+    } = plan(hs, requester, request, Some(predecessor), hs.now_ms()).await?;
     let tombstone = json!({ "body": "This room has been replaced", "replacement_room": new_id });
     let mut events = vec![LocalEvent::state(
         "m.room.tombstone",
